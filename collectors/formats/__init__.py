@@ -1,0 +1,48 @@
+"""Formats: pure functions from one record's text to ECS fields, one format a file.
+
+A format gives back what it understood or raises ParseError; it never raises anything else, runs in time linear
+in the record, and never lets one field's text change another field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from rules.event import Value
+
+
+class ParseError(ValueError):
+    """The record is not of this format; the message says what was missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a record does not say of itself."""
+
+    received: datetime  # aware, UTC: when the record was read
+    zone: tzinfo = UTC  # for times that state no zone
+    year: int | None = None  # for times that state no year; None: the latest that is not in the future
+    prefix: str | None = None  # PostgreSQL's log_line_prefix; None: guessed
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One record, understood. `time` is aware, or None where the record states none."""
+
+    time: datetime | None
+    fields: dict[str, Value]  # flat ECS names; `message` is the record without its header
+
+
+Parser = Callable[[str, Context], Parsed]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A parser with the rule that joins lines to records: `continues(first, line)` says whether `line` belongs
+    to the record that began with the line `first`."""
+
+    name: str
+    parse: Parser
+    continues: Callable[[str, str], bool] | None = None

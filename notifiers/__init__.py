@@ -1,0 +1,1 @@
+"""The way out: alert -> incident -> message -> a person. I/O only in channels/."""

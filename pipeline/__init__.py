@@ -1,0 +1,1 @@
+"""Runs things: config, roles, streams, indexes, search and the command line."""

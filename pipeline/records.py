@@ -1,0 +1,59 @@
+"""The records of the topics that no lower layer owns: ticks, heartbeats, dead letters, commands.
+
+`audit.alerts` is rules.alert.Alert, `audit.incidents` notifiers.incident.Entry, `audit.matches` rules.match.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from rules.event import SCHEMA, Value, rfc3339
+
+
+class DeadLetter(BaseModel):
+    """What could not be taken, whole, with the reason: the value of `audit.deadletter`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA
+    stage: Literal["collect", "detect", "correlate", "index", "notify"]
+    reason: str
+    time: datetime
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    event_id: str | None = None
+    value: str  # the record, as text (bytes that are no UTF-8 as backslash escapes)
+
+
+class Command(BaseModel):
+    """What a person did, with who and how that was proved: the value of `audit.commands`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA
+    verb: str  # ack, resolve, silence, snooze, assign, change, arm, ruleset, list
+    person: str
+    proof: str  # how the person was authenticated, e.g. "os-user uid=0"
+    time: datetime
+    arguments: dict[str, Value]
+
+
+def tick(now: datetime) -> bytes:
+    """Return the record that says that time passed on a partition where nothing else did."""
+    return msgspec.json.encode({"tocsin.schema": SCHEMA, "tocsin.record": "tick", "@timestamp": rfc3339(now)})
+
+
+def heartbeat(host_id: str, source: str, up_to: datetime) -> dict[str, Value]:
+    """Return the fields of "source S of host H has been read up to T"."""
+    return {
+        "tocsin.schema": SCHEMA,
+        "tocsin.record": "heartbeat",
+        "@timestamp": rfc3339(up_to),
+        "host.id": host_id,
+        "tocsin.source": source,
+    }
