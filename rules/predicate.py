@@ -98,9 +98,7 @@ class TimePart:
     test: Number | Compare
 
 
-Test: TypeAlias = (
-    Text | Number | Boolean | Null | Exists | Regex | Cidr | Compare | Between | SameAs | TimePart
-)
+Test: TypeAlias = Text | Number | Boolean | Null | Exists | Regex | Cidr | Compare | Between | SameAs | TimePart
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ class Record:
     """One record as the source holds it, with the position that follows it."""
 
     raw: bytes
-    origin: bytes  # what the event's id is made of beside host and raw: file identity and offset, cursor, scheduled time
+    origin: (
+        bytes  # what the event's id is made of beside host and raw: file identity and offset, cursor, scheduled time
+    )
     position: str  # the source's position once this record is journalled; opaque to all but the source
-    fields: dict[str, Value] = field(
-        default_factory=dict
-    )  # what the source itself knows: log.file.path, log.offset
+    fields: dict[str, Value] = field(default_factory=dict)  # what the source itself knows: log.file.path, log.offset
     time: datetime | None = None  # where the source states it (a journal entry, a sample)
     parsed: bool = False  # fields are the whole event (a sample); no format is asked
 

@@ -47,13 +47,9 @@ class Batch:
     """What one read gave: messages in order within each partition, and how ownership changed before them."""
 
     messages: Sequence[Stored] = ()
-    gained: frozenset[int] = (
-        frozenset()
-    )  # partitions newly owned; reading goes on at the group's committed offset
+    gained: frozenset[int] = frozenset()  # partitions newly owned; reading goes on at the group's committed offset
     lost: frozenset[int] = frozenset()
-    missing: Mapping[int, int] = field(
-        default_factory=dict
-    )  # partition -> messages gone before they were read
+    missing: Mapping[int, int] = field(default_factory=dict)  # partition -> messages gone before they were read
 
 
 class Stream(Protocol):

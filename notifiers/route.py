@@ -1,0 +1,1 @@
+"""Route: which receivers an alert goes to, in Alertmanager's words. Pure."""
