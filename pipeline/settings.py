@@ -1,0 +1,237 @@
+"""The config's keys, as models: each with its default and what it means. The reference in docs/ is made from here."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def duration(value: object) -> object:
+    """Return `7d`, `10s`, `1h30m` as a timedelta."""
+    if not isinstance(value, str):
+        return value
+    parts = re.findall(r"(\d+)(ms|[smhdw])", value)
+    if not parts or "".join(n + u for n, u in parts) != value:
+        raise ValueError(f"{value!r} is no duration; write 10s, 5m, 1h30m or 7d")
+    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+
+
+def size(value: object) -> object:
+    """Return `1GiB`, `512MiB` as bytes; a share of the disk (`10%`) stays a text."""
+    if not isinstance(value, str) or re.fullmatch(r"\d{1,2}%", value):
+        return value
+    found = re.fullmatch(r"(\d+)(B|KiB|MiB|GiB|TiB)", value)
+    if found is None:
+        raise ValueError(f"{value!r} is no size; write 512MiB, 1GiB or 10%")
+    return int(found[1]) * _SIZES[found[2]]
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+Size = Annotated[int, BeforeValidator(size)]
+SizeOrShare = Annotated[int | str, BeforeValidator(size)]
+
+
+def embedded(value: object) -> object:
+    """Return stream or index settings that name no kind as those of SQLite."""
+    return {"kind": "sqlite", **value} if isinstance(value, dict) else value
+
+
+Environment = Literal["production", "staging", "development", "unknown"]
+
+
+class Model(BaseModel):
+    """A key that is not known is a fault, not a silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Host(Model):
+    id: str = Field("auto", description="`auto`: made at the first start and kept in the state folder")
+    name: str | None = Field(None, description="`host.name` of what is collected here; the system's own if absent")
+    environment: Environment = Field("unknown", description="of events that no entry of `environments` names")
+
+
+class SqliteStreamSettings(Model):
+    kind: Literal["sqlite"] = "sqlite"
+    keep: Duration = Field(timedelta(days=7), description="how long what everyone has read stays")
+    limit: Size = Field(2**30, description="above it, what everyone has read goes earlier")
+
+
+class KafkaStreamSettings(Model):
+    kind: Literal["kafka"]
+    servers: list[str] = Field(min_length=1, description="host:port of some brokers")
+    security: dict[str, str | int | bool] = Field(
+        default_factory=dict, description="kafka-python's security settings: security_protocol, sasl_mechanism, ..."
+    )
+    topic_prefix: str = Field("audit", description="topics are `<prefix>.events`, `<prefix>.alerts`, ...")
+    partitions: int = Field(4, ge=1, description="of `<prefix>.events`, when Tocsin creates it")
+    keep: Duration = Field(timedelta(days=7), description="retention of topics that Tocsin creates")
+    journal_limit: Size = Field(2**30, description="what a collector keeps on its own disk while Kafka is away")
+
+
+class Keep(Model):
+    auth: Duration = timedelta(days=365)
+    db: Duration | None = None
+    system: Duration | None = None
+    metrics: Duration = timedelta(days=14)
+    tocsin: Duration | None = None
+    default: Duration = timedelta(days=90)
+
+
+class SqliteIndexSettings(Model):
+    kind: Literal["sqlite"] = "sqlite"
+    keep: Keep = Field(default_factory=Keep, description="how long each class of event is searchable")
+    limit: SizeOrShare = Field("10%", description="of the disk, or a size: above it the oldest days go")
+
+
+class ElasticsearchIndexSettings(Model):
+    kind: Literal["elasticsearch"]
+    hosts: list[str] = Field(min_length=1, description="https://host:9200, ...")
+    username: str | None = None
+    password: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    prefix: str = Field("tocsin", description="indexes are `<prefix>-<class>-<day>`")
+    keep: Keep = Field(default_factory=Keep)
+
+
+class FileSettings(Model):
+    kind: Literal["file"]
+    paths: list[str] = Field(min_length=1, description="files or globs")
+    format: str = Field("auto", description="a name that `tocsin parse --help` lists")
+    timezone: str = Field("local", description="of times that state none: IANA name, +00:00, or the host's own")
+    prefix: str | None = Field(None, description="PostgreSQL's log_line_prefix; guessed if absent")
+
+
+class JournaldSettings(Model):
+    kind: Literal["journald"]
+    facilities: Literal["all", "untailed"] = Field(
+        "untailed", description="`untailed`: only what no tailed file carries"
+    )
+
+
+class HostMetricsSettings(Model):
+    kind: Literal["host_metrics"]
+    every: Duration = timedelta(seconds=10)
+    mounts: list[str] | None = Field(None, description="only these mount points; all real file systems if absent")
+
+
+SourceSettings = Annotated[FileSettings | JournaldSettings | HostMetricsSettings, Field(discriminator="kind")]
+
+
+StreamSettings = Annotated[
+    SqliteStreamSettings | KafkaStreamSettings, Field(discriminator="kind"), BeforeValidator(embedded)
+]
+IndexSettings = Annotated[
+    SqliteIndexSettings | ElasticsearchIndexSettings, Field(discriminator="kind"), BeforeValidator(embedded)
+]
+
+
+def _sources() -> list[FileSettings | JournaldSettings | HostMetricsSettings]:
+    return [
+        FileSettings(kind="file", paths=["/var/log/auth.log", "/var/log/secure"], format="syslog"),
+        JournaldSettings(kind="journald"),
+        HostMetricsSettings(kind="host_metrics"),
+    ]
+
+
+class RulesSettings(Model):
+    paths: list[str] = Field(["builtin"], description="`builtin`: the shipped rules; else files or folders")
+    lists: dict[str, list[str] | dict[Literal["file"], str]] = Field(
+        default_factory=dict, description="what `|expand` reads: values, or {file: one a line}"
+    )
+
+
+class EnvironmentRule(Model):
+    match: dict[str, str] = Field(
+        min_length=1, description="ECS field: pattern with * and ?, case ignored; all must match"
+    )
+    is_: Environment = Field(alias="is")
+
+
+class Person(Model):
+    name: str
+    email: str | None = None
+    slack: str | None = None
+    accounts: list[str] = Field(default_factory=list)
+
+
+class TerminalSettings(Model):
+    kind: Literal["terminal"]
+
+
+class SlackSettings(Model):
+    kind: Literal["slack"]
+    token: str | None = Field(None, description="a bot token with chat:write")
+    token_file: Path | None = None
+    channel: str
+    base_url: str | None = None
+
+
+class EmailSettings(Model):
+    kind: Literal["email"]
+    to: list[str] = Field(min_length=1)
+
+
+ChannelSettings = Annotated[TerminalSettings | SlackSettings | EmailSettings, Field(discriminator="kind")]
+
+
+class ReceiverSettings(Model):
+    name: str
+    channels: list[ChannelSettings] = Field(min_length=1, description="in order: the next one is the fallback")
+
+
+class Smtp(Model):
+    host: str = "127.0.0.1"
+    port: int = Field(25, ge=1, le=65535)
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    ca_file: Path | None = None
+    username: str | None = None
+    password: str | None = None
+    password_file: Path | None = None
+    sender: str = "tocsin@localhost"
+
+
+class RouteSettings(Model):
+    receiver: str | None = None
+    matchers: list[str] = Field(default_factory=list)
+    continue_: bool = Field(False, alias="continue")
+    group_by: list[str] | None = None
+    group_wait: Duration | None = None
+    group_interval: Duration | None = None
+    repeat_interval: Duration | None = None
+    mute_time_intervals: list[str] = Field(default_factory=list)
+    active_time_intervals: list[str] = Field(default_factory=list)
+    routes: list[RouteSettings] = Field(default_factory=list)
+
+
+class ConsoleSettings(Model):
+    listen: str = "127.0.0.1:8514"
+
+
+class Config(Model):
+    """One YAML file; every key has a default that serves `tocsin run` on a laptop."""
+
+    state: Path = Field(
+        Path("~/.local/state/tocsin"), description="journal, SQLite stream and index, a lock for each role"
+    )
+    host: Host = Field(default_factory=Host)
+    stream: StreamSettings = Field(default_factory=SqliteStreamSettings)
+    index: IndexSettings = Field(default_factory=SqliteIndexSettings)
+    sources: list[SourceSettings] = Field(default_factory=_sources)
+    rules: RulesSettings = Field(default_factory=RulesSettings)
+    environments: list[EnvironmentRule] = Field(default_factory=list)
+    people: list[Person] = Field(default_factory=list)
+    receivers: list[ReceiverSettings] = Field(
+        default_factory=lambda: [ReceiverSettings(name="terminal", channels=[TerminalSettings(kind="terminal")])]
+    )
+    smtp: Smtp = Field(default_factory=Smtp)
+    route: RouteSettings = Field(default_factory=RouteSettings)
+    console: ConsoleSettings = Field(default_factory=ConsoleSettings)
