@@ -12,36 +12,57 @@ from rules.event import Value
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as the source holds it, with the position that follows it."""
+    """One record as the source holds it.
+
+    `lane` and `end` are the source's: records of one lane follow each other (and may be joined); `end` is where
+    the lane stands once this record is journalled.
+    """
 
     raw: bytes
     origin: (
         bytes  # what the event's id is made of beside host and raw: file identity and offset, cursor, scheduled time
     )
-    position: str  # the source's position once this record is journalled; opaque to all but the source
+    lane: str
+    end: int
     fields: dict[str, Value] = field(default_factory=dict)  # what the source itself knows: log.file.path, log.offset
     time: datetime | None = None  # where the source states it (a journal entry, a sample)
-    parsed: bool = False  # fields are the whole event (a sample); no format is asked
+    whole: bool = False  # fields are the whole event (a sample); no format is asked
+    backlog: bool = False  # stood there before the source's first start
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one read gave. `up_to`: all that the source held until then has been read."""
+    """What one read gave. `up_to`: all that the source held until then has been read; None: there is more."""
 
-    records: Sequence[Record]
-    position: str
-    up_to: datetime | None
-    backlog: bool = False  # these records stood there before the source's first start
-    troubles: Sequence[str] = ()  # what could not be read, and how to mend it
+    records: Sequence[Record] = ()
+    up_to: datetime | None = None
+    troubles: Sequence[str] = ()  # what could not be read now, and how to mend it; told once each
 
 
 class Source(Protocol):
-    """A place that records come from. `position` is what the last journalled record said, or None at first."""
+    """A place that records come from. It reads on in memory; `position` is what survives.
+
+    `open` once, then `read` again and again, `journalled` for the last durable record of each lane, and
+    `position` after those: what is stored with the very same commit, and given to `open` next time.
+    """
 
     name: str
+    format: str | None  # None: every record is whole
 
-    def read(self, position: str | None, now: datetime, limit: int) -> Batch:
-        """Return the records after `position`, at most `limit`, at once; an empty batch if there are none."""
+    def open(self, position: str | None, now: datetime) -> None:
+        """Go on behind `position`; None is the source's first start."""
+        ...
+
+    def read(self, now: datetime, limit: int) -> Batch:
+        """Return at once what is there, about `limit` records at most; an empty batch if nothing is new."""
+        ...
+
+    def position(self, journalled: Sequence[Record]) -> str:
+        """Return the position once these records (the last of each lane) are durable."""
+        ...
+
+    def written(self) -> int | None:
+        """Return how many bytes the source holds to be read, where it can tell."""
         ...
 
     def close(self) -> None: ...
