@@ -1,0 +1,87 @@
+"""The state folder: who this host is, and a lock for each role, so that none runs twice over the same files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from collectors.assemble import Host
+from pipeline.settings import Config
+
+
+class StateError(Exception):
+    """The state folder cannot be used; the message says why and what to do."""
+
+
+class _Identity(msgspec.Struct):
+    id: str
+    key: str  # hex: what event ids are keyed with
+
+
+def folder(config: Config) -> Path:
+    """Return the state folder, made if need be, for its owner only. Raises StateError."""
+    path = config.state.expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StateError(f"state folder {path}: {error.strerror}; name another under `state:`") from error
+    return path
+
+
+def host(config: Config) -> Host:
+    """Return who collects here. `host.id: auto` is made once and kept, as the key is, in `host.json`."""
+    path = folder(config) / "host.json"
+    try:
+        if not path.exists():
+            _write_whole(path, msgspec.json.encode(_Identity(str(uuid.uuid4()), secrets.token_hex(32))))
+        identity = msgspec.json.decode(path.read_bytes(), type=_Identity)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StateError(
+            f"{path}: {error}; it holds this host's identity: restore it, or remove it to begin anew"
+        ) from error
+    own = identity.id if config.host.id == "auto" else config.host.id
+    return Host(own, config.host.name or socket.gethostname(), bytes.fromhex(identity.key))
+
+
+@contextmanager
+def role_lock(config: Config, role: str) -> Iterator[None]:
+    """Hold the role's lock while it runs. Raises StateError if another process holds it."""
+    path = folder(config) / f"{role}.lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise StateError(
+                f"the role {role} already runs here (process {file.read().strip() or 'unknown'}); stop it, "
+                "or name another folder under `state:`"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, whatever happens."""
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.rename(path)
+    parent = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
