@@ -1,1 +1,217 @@
-"""Route: which receivers an alert goes to, in Alertmanager's words. Pure."""
+"""Route: which receivers an alert goes to, in Alertmanager's words and shape. Pure.
+
+A tree of routes. Depth first: the root takes everything; the first child that matches stops its siblings unless it
+says `continue`; a node receives only if no child matched. Children inherit the receiver. Matchers are anchored, and
+an absent label is the empty text (Alertmanager 0.34, dispatch/route.go and pkg/labels/matcher.go).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+import re2
+
+from rules.alert import Alert
+from rules.event import Value
+
+Labels: TypeAlias = Mapping[str, str]
+Op: TypeAlias = Literal["=", "!=", "=~", "!~"]
+
+_MATCHER = re.compile(r'\s*(?P<label>[^\s=!~"{},]+|"[^"]*")\s*(?P<op>=~|!~|!=|=)\s*(?P<value>.*?)\s*', re.DOTALL)
+_KNOWN = frozenset({"receiver", "matchers", "match", "match_re", "continue", "routes"})
+
+
+class RouteError(ValueError):
+    """A fault in the routing tree; `where` is the key's path, e.g. `route.routes[2].matchers`."""
+
+    def __init__(self, where: str, fault: str) -> None:
+        super().__init__(f"{where}: {fault}")
+        self.where = where
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One test of one label."""
+
+    label: str
+    op: Op
+    value: str
+
+    def __call__(self, labels: Labels) -> bool:
+        text = labels.get(self.label, "")
+        if self.op in ("=", "!="):
+            return (text == self.value) is (self.op == "=")
+        return bool(re2.fullmatch(self.value, text)) is (self.op == "=~")
+
+    def __str__(self) -> str:
+        quoted = self.value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{self.label}{self.op}"{quoted}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A node of the tree, what it inherits already filled in."""
+
+    receiver: str
+    matchers: tuple[Matcher, ...] = ()
+    go_on: bool = False  # `continue`: later siblings are asked too
+    routes: tuple[Route, ...] = ()
+    path: str = "route"  # stable name of the node: never two alike
+
+    def matches(self, labels: Labels) -> bool:
+        return all(matcher(labels) for matcher in self.matchers)
+
+    def receivers(self) -> frozenset[str]:
+        """Return every receiver that the tree names."""
+        return frozenset({self.receiver}).union(*(route.receivers() for route in self.routes))
+
+
+def taken(route: Route, labels: Labels) -> Sequence[Route]:
+    """Return the nodes that receive an alert with these labels, in the tree's order."""
+    return tuple(_walk(route, labels))
+
+
+def _walk(route: Route, labels: Labels) -> Iterator[Route]:
+    matched = False
+    for child in route.routes:
+        if child.matches(labels):
+            matched = True
+            yield from _walk(child, labels)
+            if not child.go_on:
+                return
+    if not matched:
+        yield route
+
+
+def receivers_of(route: Route, alert: Alert) -> tuple[str, ...]:
+    """Return who hears of the alert, each once. Urgency `record` is for nobody."""
+    if alert.rule.urgency == "record":
+        return ()
+    return tuple(dict.fromkeys(node.receiver for node in taken(route, labels_of(alert))))
+
+
+def labels_of(alert: Alert) -> dict[str, str]:
+    """Return the labels that routes match on: the rule's, the host's, the environment's, and the alert's key."""
+    own = ("service.environment", "host.name", "host.id", "event.module", "event.dataset", "tocsin.class")
+    labels = {name: _text(alert.fields.get(name)) for name in own}
+    labels |= {name: _text(value) for name, value in alert.key.items()}
+    labels |= {
+        "alertname": alert.rule.title,
+        "rule": alert.rule.id,
+        "severity": alert.rule.level,
+        "level": alert.rule.level,
+        "urgency": alert.rule.urgency,
+        "kind": alert.rule.kind,
+        "product": _product(alert),
+        "environment": labels["service.environment"] or "unknown",
+    }
+    return {name: value for name, value in labels.items() if value}
+
+
+def _product(alert: Alert) -> str:
+    return _text(alert.fields.get("db.system.name")) or _text(alert.fields.get("event.module"))
+
+
+def _text(value: Value | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ",".join(str(one) for one in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse(raw: object, where: str = "route", inherited: str | None = None) -> Route:
+    """Return the tree that a config's `route:` describes. Raises RouteError."""
+    if not isinstance(raw, Mapping):
+        raise RouteError(where, "expected a mapping with `receiver`")
+    node = cast("Mapping[str, object]", raw)
+    for name in node:
+        if name not in _KNOWN:
+            raise RouteError(f"{where}.{name}", f"unknown key, expected one of {', '.join(sorted(_KNOWN))}")
+    receiver = node.get("receiver", inherited)
+    if not isinstance(receiver, str) or not receiver:
+        raise RouteError(f"{where}.receiver", "expected the name of a receiver")
+    tests = tuple(_tests(node, where))
+    if inherited is None and tests:
+        raise RouteError(where, "the root route takes every alert and has no matchers")
+    children = node.get("routes") or []
+    if not isinstance(children, list):
+        raise RouteError(f"{where}.routes", "expected a list of routes")
+    routes = tuple(parse(child, f"{where}.routes[{number}]", receiver) for number, child in enumerate(children))
+    return Route(receiver, tests, _flag(node, where), routes, where)
+
+
+def _flag(node: Mapping[str, object], where: str) -> bool:
+    value = node.get("continue", False)
+    if not isinstance(value, bool):
+        raise RouteError(f"{where}.continue", "expected true or false")
+    return value
+
+
+def _tests(node: Mapping[str, object], where: str) -> Iterator[Matcher]:
+    listed = node.get("matchers") or []
+    for text in [listed] if isinstance(listed, str) else cast("Iterable[object]", listed):
+        yield from matchers(text, f"{where}.matchers")
+    ops: tuple[tuple[str, Op], ...] = (("match", "="), ("match_re", "=~"))
+    for name, op in ops:
+        pairs = node.get(name) or {}
+        if not isinstance(pairs, Mapping):
+            raise RouteError(f"{where}.{name}", "expected label: value")
+        for label, value in pairs.items():
+            yield _checked(Matcher(str(label), op, str(value)), f"{where}.{name}")
+
+
+def matchers(raw: object, where: str = "matchers") -> tuple[Matcher, ...]:
+    """Return the matchers in one text: `severity="critical"`, or several within braces. Raises RouteError."""
+    if not isinstance(raw, str):
+        raise RouteError(where, f'expected a text like severity="critical", got {raw!r}')
+    text = raw.strip()
+    if not (text.startswith("{") and text.endswith("}")):
+        return (_matcher(text, where),)
+    return tuple(_matcher(part, where) for part in _split(text[1:-1]) if part.strip())
+
+
+def _split(text: str) -> Iterator[str]:
+    quoted = escaped = False
+    start = 0
+    for at, sign in enumerate(text):
+        if escaped:
+            escaped = False
+        elif sign == "\\":
+            escaped = quoted
+        elif sign == '"':
+            quoted = not quoted
+        elif sign == "," and not quoted:
+            yield text[start:at]
+            start = at + 1
+    yield text[start:]
+
+
+def _matcher(text: str, where: str) -> Matcher:
+    found = _MATCHER.fullmatch(text)
+    if found is None:
+        raise RouteError(where, f"{text!r} is no matcher: label, then =, !=, =~ or !~, then a value")
+    op = cast("Op", found["op"])
+    return _checked(Matcher(found["label"].strip('"'), op, _unquoted(found["value"], where)), where)
+
+
+def _unquoted(text: str, where: str) -> str:
+    if not text.startswith('"'):
+        return text
+    if len(text) < 2 or not text.endswith('"'):
+        raise RouteError(where, f"{text} lacks its closing quote")
+    escapes = {"n": "\n", '"': '"', "\\": "\\"}
+    return re.sub(r"\\(.)", lambda found: escapes.get(found[1], found[0]), text[1:-1])
+
+
+def _checked(matcher: Matcher, where: str) -> Matcher:
+    if matcher.op in ("=~", "!~"):
+        try:
+            re2.compile(matcher.value)
+        except re2.error as error:
+            raise RouteError(where, f"{matcher.value!r} is no regular expression: {error}") from error
+    return matcher

@@ -9,11 +9,16 @@ from notifiers.render import Message
 
 
 class Unavailable(Exception):
-    """The service did not take the message now; a retry may help, not before `after` seconds if given."""
+    """The service did not take the message now; a retry may help, not before `after` seconds if given.
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    `uncertain` says that the message may have arrived all the same (the answer was lost on the way back), so that
+    whoever tries again marks it as a possible repeat.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, *, uncertain: bool = False) -> None:
         super().__init__(reason)
         self.after = after
+        self.uncertain = uncertain
 
 
 class Rejected(Exception):

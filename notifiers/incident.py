@@ -1,0 +1,268 @@
+"""Incident: what a person is told and acts on. Its life is the table below; its history is `audit.incidents`.
+
+An incident is known by rule and key values. It opens on a fired alert and gathers the repeats of its key; a new
+value in one of the rule's `tell` fields is news, and reopens an acknowledged one. A condition's incident ends when
+the condition does, an event's by a person or when nothing more happened for its time to live. The next alert of a
+resolved key opens the next occurrence. Everything here is a function of its arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from rules.alert import Alert
+from rules.event import SCHEMA, Value
+
+State: TypeAlias = Literal["triggered", "acknowledged", "resolved"]
+What: TypeAlias = Literal[
+    "fired",  # the first alert of an occurrence
+    "repeated",  # the same again: silent
+    "news",  # a value in a `tell` field that the incident has not seen
+    "woke",  # a live alert in an incident that was only told as old news
+    "settled",  # the alert's final ids are known: silent
+    "cleared",  # the condition no longer holds
+    "expired",  # an event, and nothing more of it for the time to live
+    "acknowledged",  # by a person
+    "closed",  # by a person
+    "assigned",  # by a person
+]
+Kind: TypeAlias = Literal["page", "news", "reopened", "acknowledged", "resolved", "digest", "catchup"]
+Held: TypeAlias = Literal["digest", "catchup"]  # told together with others, not by a message of its own
+
+# (state before, what happened) -> (state after, the message it causes). What is not listed changes nothing.
+TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = MappingProxyType(
+    {
+        (None, "fired"): ("triggered", "page"),
+        ("resolved", "fired"): ("triggered", "page"),
+        ("triggered", "repeated"): ("triggered", None),
+        ("triggered", "news"): ("triggered", "news"),
+        ("triggered", "woke"): ("triggered", "page"),
+        ("triggered", "settled"): ("triggered", None),
+        ("triggered", "cleared"): ("resolved", "resolved"),
+        ("triggered", "expired"): ("resolved", None),
+        ("triggered", "acknowledged"): ("acknowledged", "acknowledged"),
+        ("triggered", "closed"): ("resolved", "resolved"),
+        ("triggered", "assigned"): ("triggered", None),
+        ("acknowledged", "repeated"): ("acknowledged", None),
+        ("acknowledged", "news"): ("triggered", "reopened"),
+        ("acknowledged", "woke"): ("triggered", "page"),
+        ("acknowledged", "settled"): ("acknowledged", None),
+        ("acknowledged", "cleared"): ("resolved", "resolved"),
+        ("acknowledged", "expired"): ("resolved", None),
+        ("acknowledged", "closed"): ("resolved", "resolved"),
+        ("acknowledged", "assigned"): ("acknowledged", None),
+        ("resolved", "settled"): ("resolved", None),
+    }
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Cause(_Model):
+    """The record that made a transition happen; None in an Entry means that time did."""
+
+    topic: str
+    offset: int
+
+
+class Line(_Model):
+    """One incident in a message that tells of many."""
+
+    incident: str
+    time: datetime
+    level: str
+    text: str
+
+
+class Digest(_Model):
+    """Many alerts in one message: how many by rule title, and the most telling lines."""
+
+    counts: dict[str, int]
+    lines: tuple[Line, ...]
+    first: datetime
+    last: datetime
+
+
+class Send(_Model):
+    """A message that a receiver must get: *send intended*. `attempt` counts from 1 over all its channels."""
+
+    id: str
+    receiver: str
+    kind: Kind
+    incident: str | None = None
+    channel: int = 0  # position in the receiver's ordered channels
+    attempt: int = 1
+    repeat: bool = False  # an earlier attempt may have arrived
+    digest: Digest | None = None
+
+
+class Answer(_Model):
+    """How one attempt ended: *send answered*. `done` ends the send; without it another attempt follows."""
+
+    send: str
+    receiver: str
+    channel: int
+    attempt: int
+    done: bool
+    incident: str | None = None
+    receipt: str | None = None
+    failure: str | None = None
+    rejected: bool = False  # a retry on this channel cannot help
+    uncertain: bool = False  # the message may have arrived although the attempt failed
+    after: float | None = None  # the service asked for this many seconds of rest
+
+
+class Transition(_Model):
+    """One step in the life of an incident."""
+
+    incident: str
+    key: str
+    occurrence: int
+    what: What
+    state: State
+    alert_id: str
+    mark: str  # which transition of the alert this was, so that the same one again changes nothing
+    event_time: datetime
+    replaces: tuple[str, ...] = ()
+    told: dict[str, tuple[str, ...]] = {}  # new values of the rule's `tell` fields
+    alert: Alert | None = None  # whole where it is shown to people; None for a silent repeat
+    held: Held | None = None
+    receivers: tuple[str, ...] = ()  # who hears of this incident
+    person: str | None = None
+    note: str | None = None
+
+
+class Entry(_Model):
+    """One record of `audit.incidents`: a transition with the sends that it intends, or an attempt, or an answer."""
+
+    schema_version: int = SCHEMA
+    time: datetime
+    cause: Cause | None = None
+    transition: Transition | None = None
+    intended: tuple[Send, ...] = ()
+    answered: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Where an incident stands after all its transitions."""
+
+    id: str
+    key: str
+    occurrence: int
+    state: State
+    alert: Alert  # the latest that was shown
+    opened: datetime  # event time of the first alert
+    seen: datetime  # when Tocsin judged the alert that was shown
+    last: datetime  # event time of the latest alert
+    count: int
+    told: Mapping[str, frozenset[str]]
+    receivers: tuple[str, ...]
+    paged: bool  # told by a message of its own, not only in a digest
+    caught_up: bool  # told in a catch-up message, so its end is told too
+    person: str | None = None  # who acknowledged, closed or has it
+
+
+def key_of(alert: Alert) -> str:
+    """Return what tells one incident from another: rule and key values."""
+    material = msgspec.json.encode([alert.rule.id, sorted(alert.key.items())])
+    return hashlib.blake2b(material, digest_size=5).hexdigest()
+
+
+def mark_of(alert: Alert) -> str:
+    """Return what is equal for the same transition delivered again, and for no other."""
+    if alert.step in ("fired", "resolved"):
+        return f"{alert.id}/{alert.step}"
+    return f"{alert.id}/{alert.step}/{alert.time.isoformat()}/{alert.proof.count}/{alert.proof.digest}"
+
+
+def tell_values(alert: Alert) -> dict[str, frozenset[str]]:
+    """Return the values of the rule's `tell` fields in this alert, as text; an absent field has none."""
+    return {name: _texts(alert.fields[name]) for name in alert.rule.tell if alert.fields.get(name) is not None}
+
+
+def _texts(value: Value) -> frozenset[str]:
+    return frozenset(str(one) for one in (value if isinstance(value, list) else [value]))
+
+
+def unheard(incident: Incident, alert: Alert) -> dict[str, tuple[str, ...]]:
+    """Return the values of `tell` fields that the incident has not seen."""
+    new = {name: values - incident.told.get(name, frozenset()) for name, values in tell_values(alert).items()}
+    return {name: tuple(sorted(values)) for name, values in new.items() if values}
+
+
+def happened(incident: Incident | None, alert: Alert, *, known: bool, held: bool) -> What | None:
+    """Name what this alert means for the incident of its key; None: it changes nothing.
+
+    `known`: this alert has fired before, under this id or one that it replaces. `held`: it is old news.
+    """
+    if alert.step == "resolved":
+        return "cleared"
+    if alert.step == "settled" and known:
+        return "settled"
+    if incident is None or incident.state == "resolved":
+        stale = known and incident is not None and alert.time <= incident.last
+        return None if stale else "fired"
+    if held:
+        return "repeated"
+    if not incident.paged:
+        return "woke"
+    return "news" if unheard(incident, alert) else "repeated"
+
+
+def slim(alert: Alert) -> Alert:
+    """Return the alert with no more of its proof than people are shown."""
+    proof = alert.proof.model_copy(update={"events": alert.proof.events[:1], "fields": (), "lists": {}})
+    return alert.model_copy(update={"proof": proof})
+
+
+def advance(incident: Incident | None, step: Transition, time: datetime) -> Incident:
+    """Return the incident after one transition. The first of an occurrence must carry its alert."""
+    if step.what == "fired" or incident is None:
+        return _opened(step, time)
+    told = {name: incident.told.get(name, frozenset()) | frozenset(step.told.get(name, ())) for name in step.told}
+    by_alert = step.what in ("repeated", "news", "woke")
+    return replace(
+        incident,
+        state=step.state,
+        alert=step.alert or incident.alert,
+        opened=step.alert.since if step.alert and step.what == "woke" else incident.opened,
+        seen=time if step.alert else incident.seen,
+        last=max(incident.last, step.event_time),
+        count=incident.count + by_alert,
+        told={**incident.told, **told} if told else incident.told,
+        receivers=incident.receivers + tuple(one for one in step.receivers if one not in incident.receivers),
+        paged=incident.paged or (by_alert and step.held is None),
+        caught_up=incident.caught_up or step.held == "catchup",
+        person=step.person or (None if step.what in ("news", "woke") else incident.person),
+    )
+
+
+def _opened(step: Transition, time: datetime) -> Incident:
+    if step.alert is None:
+        raise ValueError(f"{step.incident}: the first transition carries no alert")
+    return Incident(
+        id=step.incident,
+        key=step.key,
+        occurrence=step.occurrence,
+        state=step.state,
+        alert=step.alert,
+        opened=step.alert.since,
+        seen=time,
+        last=step.event_time,
+        count=1,
+        told={name: frozenset(values) for name, values in step.told.items()},
+        receivers=step.receivers,
+        paged=step.held is None,
+        caught_up=step.held == "catchup",
+    )
