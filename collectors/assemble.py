@@ -114,21 +114,11 @@ def parts(fields: dict[str, Value], raw: str) -> Iterator[dict[str, Value]]:
 
 
 _PART_FIELDS = frozenset(
-    [
-        "@timestamp",
-        "event.created",
-        "event.kind",
-        "host.id",
-        "host.name",
-        "service.environment",
-        "log.file.path",
-        "log.offset",
-        "tocsin.schema",
-        "tocsin.record",
-        "tocsin.class",
-        "tocsin.source",
+    (
+        *("@timestamp", "event.created", "event.kind", "host.id", "host.name", "service.environment"),
+        *("log.file.path", "log.offset", "tocsin.schema", "tocsin.record", "tocsin.class", "tocsin.source"),
         "tocsin.backlog",
-    ]
+    )
 )
 
 

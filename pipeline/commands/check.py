@@ -1,0 +1,122 @@
+"""`tocsin check`: config, rules, lists, sources and connections; every fault with its place, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import click
+
+from pipeline import app
+from pipeline.commands.options import config_option, load_config
+from pipeline.config import ConfigError
+from pipeline.indexes import IndexUnavailable, Query
+from pipeline.settings import Config
+from pipeline.state import StateError, folder
+from pipeline.streams import EVENTS, StreamUnavailable
+from pipeline.watching import watched
+from rules.predicate import And
+
+OURS = ("collectors", "pipeline", "rules", "notifiers")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `ok` None is a warning: it works, but not as one would think."""
+
+    ok: bool | None
+    what: str
+
+
+@click.command()
+@config_option
+@click.option("--offline", is_flag=True, help="Leave out stream and index; look at the files alone.")
+def check(path: Path | None, offline: bool) -> None:
+    """Check that all is as it should be: config, rules, lists, sources, stream, index.
+
+    Faults of the config and of rules begin with file:line. Exit 1 if anything is at fault.
+    """
+    config = load_config(path)
+    findings = [*_owners(), *_state(config), *_sources(config), *_rules(config), *_routes(config)]
+    if not offline:
+        findings += [*_stream(config), *_index(config)]
+    for finding in findings:
+        colour = {True: "green", False: "red", None: "yellow"}[finding.ok]
+        word = {True: "ok", False: "fault", None: "warning"}[finding.ok]
+        click.echo(f"{click.style(f'{word:7}', fg=colour)} {finding.what}")
+    sys.exit(1 if any(finding.ok is False for finding in findings) else 0)
+
+
+def _owners() -> Iterator[Finding]:
+    """Another distribution with a package of our name would be imported in its place."""
+    for name, owners in packages_distributions().items():
+        others = sorted(set(owners) - {"tocsin"})
+        if name in OURS and others:
+            yield Finding(False, f"package {name} belongs to {', '.join(others)} too: give Tocsin its own environment")
+
+
+def _state(config: Config) -> Iterator[Finding]:
+    try:
+        yield Finding(True, f"state folder {folder(config)}")
+    except StateError as error:
+        yield Finding(False, str(error))
+
+
+def _sources(config: Config) -> Iterator[Finding]:
+    found = watched(config)
+    for one in found:
+        yield Finding(True if one.ok else None, f"{one.what}: {one.note}")
+    if not any(one.ok for one in found):
+        yield Finding(False, "no source can be read: nothing would be watched")
+
+
+def _rules(config: Config) -> Iterator[Finding]:
+    rules = app.open_rules(config)
+    for fault in rules.faults:
+        yield Finding(None if fault.warning else False, str(fault))
+    count = len(rules.rules) + len(rules.correlations)
+    yield Finding(count > 0, f"{count} rules from {', '.join(config.rules.paths)}")
+
+
+def _routes(config: Config) -> Iterator[Finding]:
+    try:
+        app.build_route(config)
+        channels = app.open_channels(config)
+    except (ConfigError, ValueError) as error:
+        yield Finding(False, f"route: {error}")
+        return
+    for name, found in channels.items():
+        yield Finding(True, f"receiver {name}: {', then '.join(channel.kind for channel in found)}")
+
+
+def _stream(config: Config) -> Iterator[Finding]:
+    def look() -> str:
+        stream = app.open_stream(config)
+        try:
+            return f"stream {config.stream.kind}: {sum(stream.ends(EVENTS).values())} records of {EVENTS}"
+        finally:
+            stream.close()
+
+    yield _tried(look)
+
+
+def _index(config: Config) -> Iterator[Finding]:
+    def look() -> str:
+        index = app.open_index(config)
+        try:
+            index.search(Query(And(()), limit=1))
+            return f"index {config.index.kind}: answers"
+        finally:
+            index.close()
+
+    yield _tried(look)
+
+
+def _tried(look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(True, look())
+    except (StreamUnavailable, IndexUnavailable, StateError, ConfigError) as error:
+        return Finding(False, str(error))

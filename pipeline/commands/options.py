@@ -1,0 +1,44 @@
+"""What several commands take: the config, and how its faults are told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from pipeline.config import ConfigError, load
+from pipeline.indexes import IndexUnavailable
+from pipeline.settings import Config
+from pipeline.state import StateError
+from pipeline.streams import StreamUnavailable
+
+F = TypeVar("F", bound=Callable[..., object])
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The config; without it ~/.config/tocsin/tocsin.yml, /etc/tocsin/tocsin.yml, or the shipped defaults.",
+)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell a fault that the user can mend in a line of its own, and exit with 1."""
+    try:
+        yield
+    except (ConfigError, StateError, StreamUnavailable, IndexUnavailable) as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+def load_config(path: Path | None) -> Config:
+    """Return the config, or tell its faults and exit with 1."""
+    with told():
+        return load(path)
+    raise AssertionError
