@@ -114,7 +114,7 @@ def _fault(error: SlackApiError) -> Unavailable | Rejected:
     code = str(data.get("error") or "") if isinstance(data, dict) else ""
     if status == 429 or code in _LATER:
         return Unavailable(f"slack: {code or f'HTTP {status}'}", after=_seconds(headers.get("retry-after")))
-    if status >= 500 or not code:
+    if status >= 500 or not code.replace("_", "").isalnum():  # no error of Slack's: a proxy's page, say
         return Unavailable(f"slack: HTTP {status}", after=_seconds(headers.get("retry-after")), uncertain=True)
     return Rejected(f"slack: {code}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import smtplib
 import ssl
 import uuid
@@ -60,8 +61,9 @@ class Smtp:
         mail["From"] = self._sender
         mail["To"] = ", ".join(self._to)
         mail["Date"] = format_datetime(message.time)
+        name = re.sub(r"[^A-Za-z0-9-]+", "-", message.incident)[:40]
         # Short enough that a reply's headers need no folding.
-        mail["Message-ID"] = f"<{message.incident}.{uuid.uuid4().hex[:12]}@{_address(self._sender).rpartition('@')[2]}>"
+        mail["Message-ID"] = f"<{name}.{uuid.uuid4().hex[:12]}@{_address(self._sender).rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
         if previous is not None:
             mail["In-Reply-To"] = previous.id

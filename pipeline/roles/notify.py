@@ -71,6 +71,11 @@ class Notify:
             self._stream.commit(ALERTS, _GROUP, {0: batch.messages[-1].offset + 1})
         return answered or bool(batch.messages)
 
+    @property
+    def sending(self) -> bool:
+        """Whether a message is under way."""
+        return bool(self._postman.busy) or bool(self._outcomes)
+
     def close(self) -> None:
         """Let the sends under way end; the next owner tells again, marked, what could not be written down."""
         self._postman.close(timeout=5.0)
