@@ -1,0 +1,39 @@
+"""Where someone came from: an address or a name, as ECS `source.*`."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+from rules.event import Value
+
+
+@lru_cache(maxsize=4096)
+def ip(text: str) -> str | None:
+    """Return the address in `text` in its usual form (::ffff:1.2.3.4 as 1.2.3.4, no scope id), None if it is none."""
+    bare, _, _scope = text.partition("%")
+    try:
+        found = ipaddress.ip_address(bare)
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(found)
+
+
+def source(fields: dict[str, Value], host: str, port: str | None = None) -> None:
+    """Add `source.ip`, or `source.address` and `source.domain` where it is a name, and `source.port`."""
+    found = ip(host)
+    if found is not None:
+        fields["source.ip"] = found
+    elif host:
+        fields["source.address"] = host
+        fields["source.domain"] = host
+    if port:
+        number(fields, "source.port", port)
+
+
+def number(fields: dict[str, Value], name: str, text: str) -> None:
+    """Add a whole number if `text` is one that fits (an attacker may write a thousand digits, or digits of Thai)."""
+    if text.isdecimal() and text.isascii() and len(text) <= 18:
+        fields[name] = int(text)

@@ -1,0 +1,121 @@
+"""Dovecot: logins by IMAP, POP3, ManageSieve and submission, and the verdicts of its password databases."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from collectors.formats.address import source
+from rules.event import Value
+
+Fields = dict[str, Value]
+_LEVEL: Final = re.compile(r"(?:(?:dovecot: )?(?:Info|Warning|Error|Fatal|Debug|Panic): )", re.ASCII)
+_LOGIN: Final = re.compile(
+    r"(?:dovecot: )?(imap|pop3|managesieve|submission|lmtp)-login: (?:Info: |Warning: )?(.*)$", re.DOTALL
+)
+# "pam(user,1.2.3.4,<session>): why": the name may hold commas and brackets, the address may not.
+_VERDICT: Final = re.compile(
+    r"(pam|sql|ldap|passwd-file|passwd|shadow|checkpassword|static|lua|oauth2|bsdauth|imap|dict|userdb|passdb|cache)"
+    r"\((.*?)(?:,([0-9A-Fa-f.:]{2,45}))(?:,(?:<[^>]*>)?)?\): (.*)$",
+    re.DOTALL,
+)
+_FAILED: Final = (
+    "auth failed",
+    "disallowed plaintext",
+    "disabled plaintext",
+    "disallowed cleartext",
+    "auth_failed",
+    "Auth process broken",
+)
+_PLAIN: Final = re.compile(
+    r"(?:user=<(?P<user>[^>]*)>|method=(?P<method>[\w-]+)|rip=(?P<rip>[^,\s]+)|lip=(?P<lip>[^,\s]+)|session=<(?P<session>[^>]*)>)"
+)
+
+
+def read(message: str) -> Fields | None:
+    """Return who logged in to the mail server from where, or was refused."""
+    body = message.removeprefix("dovecot: ")
+    level = _LEVEL.match(body)
+    body = body[level.end() :] if level else body
+    found = _LOGIN.match(body)
+    if found is not None:
+        return _login(found[1], found[2])
+    if body.startswith(("auth", "conn ")) or body[:32].partition("(")[0] in _DATABASES:
+        return _database(body)
+    return _login("", body) if ", rip=" in body and body.startswith(_LOGIN_WORDS) else None
+
+
+_DATABASES: Final = frozenset(
+    {"pam", "sql", "ldap", "passwd-file", "passwd", "shadow", "checkpassword", "static", "lua", "oauth2", "bsdauth"}
+)
+_LOGIN_WORDS: Final = (
+    "Login",
+    "Disconnected",
+    "Aborted login",
+    "Client has quit",
+    "Remote closed",
+    "Logged",
+    "Maximum",
+    "Info: ",
+)
+
+
+def _login(protocol: str, said: str) -> Fields:
+    """Login: user=<alice>, method=PLAIN, rip=...; Disconnected (auth failed, 3 attempts in 4 secs): user=<...>, ..."""
+    said = said.removeprefix("Info: ")
+    why, _, pairs = (
+        said.partition(": user=<") if ": user=<" in said else said.partition(", rip=" if ", rip=" in said else ": rip=")
+    )
+    success = said.startswith("Login: ")
+    failed = any(word in why for word in _FAILED)
+    category = ["authentication", "session"] if success else ["authentication"] if failed else ["network"]
+    fields = _base(
+        f"{protocol}_login" if protocol else "mail_login",
+        "success" if success else "failure" if failed else "unknown",
+        category,
+    )
+    for pair in _PLAIN.finditer(said, len(why)):
+        name = pair.lastgroup
+        if name == "rip" and "source.ip" not in fields and "source.address" not in fields:
+            source(fields, pair[name])
+        elif name == "user" and pair[name]:
+            fields.setdefault("user.name", pair[name])
+        elif name == "method":
+            fields.setdefault("dovecot.method", pair[name])
+    if not success:
+        fields["event.reason"] = why
+    return fields
+
+
+def _database(body: str) -> Fields | None:
+    at = _first_database(body)
+    found = _VERDICT.match(body, at) if at >= 0 else None
+    if found is None:
+        return None
+    database, user, host, why = found.groups()
+    failed = not why.startswith(("Login successful", "auth succeeded", "Credentials:", "allow_nets"))
+    fields = _base("mail_login", "failure" if failed else "success", ["authentication"])
+    fields["user.name"] = user
+    fields["dovecot.database"] = database
+    fields["event.reason"] = why
+    source(fields, host)
+    return fields
+
+
+_DATABASE: Final = re.compile(r"(?:^|[ :])(?:" + "|".join(sorted(_DATABASES)) + r")\(")
+
+
+def _first_database(body: str) -> int:
+    found = _DATABASE.search(body)
+    return found.start() + (0 if found.start() == 0 and body[0] not in " :" else 1) if found else -1
+
+
+def _base(action: str, outcome: str, category: list[str]) -> Fields:
+    return {
+        "event.module": "dovecot",
+        "event.dataset": "dovecot.log",
+        "event.category": [*category],
+        "event.type": ["info"],
+        "event.action": action,
+        "event.outcome": outcome,
+    }

@@ -1,0 +1,186 @@
+"""PAM modules: pam_unix, pam_sss, pam_faillock and their kin, in whatever program's log they speak.
+
+A session that PAM opens is no second login: its category is `session`, never `authentication`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from collectors.formats.address import source
+from rules.event import Value
+
+# pam_unix(sshd:auth): ...   (pam_unix) ...   pam_unix[sshd:auth] (Debian's libpam-ldap)   pam_unix(auth): ...
+_HEAD: Final = re.compile(
+    r"\(?(pam_\w{1,32})\)?(?:[(\[]([\w./-]{1,64})(?::([\w-]{1,32}))?[)\]])?:? *(?:\(([^()]{1,64})\) )?", re.ASCII
+)
+_UID: Final = re.compile(r"(.*)\(uid=(\d{1,10})\)\s*$", re.ASCII | re.DOTALL)
+_FAILURE: Final = re.compile(r"(?:(\d{1,9}) more )?authentication failures?; ")
+_USER: Final = re.compile(
+    r"received for user (?P<sss>.*): (?P<code>\d{1,9}) \([^()]*\)$"
+    r"|password changed for (?P<changed>.*)$"
+    r"|user [`'\"](?P<nobody>.*)['\"] does not exist in /etc/passwd"
+    r"|user [`'\"](?P<granted>.*)['\"] granted access$"
+    r"|user [`'\"](?P<denied>.*)['\"] denied access"
+    r"|Consecutive login failures for user (?P<locked>.*) account temporarily locked"
+    r"|user (?P<tallied>\S+) \(\d{1,10}\) (?:has been )?(?:time-)?(?:tally \d+, deny \d+|locked)"
+    r"|Refused user (?P<refused>.*) for service "
+    r"|access denied for user [`'\"](?P<barred>.*)['\"] from [`'\"](?P<from>[^`'\"]*)['\"]"
+    r"|account (?P<expired>\S+) has (?:password )?(?:expired|password changed in future)"
+    r"|password for user (?P<old>\S+) will expire"
+    r"|auth could not identify password for \[(?P<unasked>.*)\]"
+    r"|bad username \[(?P<bad>.*)\]",
+    re.DOTALL,
+)
+# which name in _USER says what: (event.action, event.outcome, event.category)
+_MEANING: Final = {
+    "sss": ("authentication_failure", "failure", "authentication"),
+    "changed": ("password-changed", "success", "iam"),
+    "nobody": ("password-changed", "failure", "iam"),
+    "granted": ("access_granted", "success", "authentication"),
+    "denied": ("access_denied", "failure", "authentication"),
+    "locked": ("account_locked", "failure", "authentication"),
+    "tallied": ("account_locked", "failure", "authentication"),
+    "refused": ("access_denied", "failure", "authentication"),
+    "barred": ("access_denied", "failure", "authentication"),
+    "expired": ("account_expired", "failure", "authentication"),
+    "old": ("password_expires", "success", "authentication"),
+    "unasked": ("authentication_failure", "failure", "authentication"),
+    "bad": ("authentication_failure", "failure", "authentication"),
+}
+_LOCAL: Final = frozenset({"sudo", "sudo-i", "su", "su-l", "polkit-1", "runuser", "runuser-l", "doas"})
+
+
+def read(message: str, program: str = "") -> dict[str, Value] | None:
+    """Return what a PAM module said, or None if it is no module's message."""
+    if message.startswith("PAM "):
+        body, module, service, kind = message[4:], "pam_unix", program, "auth"
+    else:
+        start = message.find("pam_") if not message.startswith("(") else 0
+        head = _HEAD.match(message, start) if start >= 0 else None
+        if head is None:
+            return None
+        body, module = message[head.end() :], head[1]
+        service, kind = (head[2] or program, head[3] or "") if head[3] or head[2] != "auth" else (program, "auth")
+    fields: dict[str, Value] = {
+        "event.module": "pam",
+        "event.dataset": "system.auth",
+        "system.auth.pam.module": module,
+        "system.auth.pam.service": service,
+    }
+    if kind:
+        fields["system.auth.pam.type"] = kind
+    if body.startswith("session "):
+        return _session(body, fields)
+    return _verdict(body, service, fields)
+
+
+def _session(body: str, fields: dict[str, Value]) -> dict[str, Value]:
+    opened = body.startswith("session opened for user ")
+    if not opened and not body.startswith("session closed for user "):
+        return fields
+    rest = body[24:].rstrip(" ")
+    whom, _, who = rest.rpartition(" by ") if opened and " by " in rest else (rest, "", "")
+    user, uid = _uid(whom)
+    by, by_uid = _uid(who)
+    fields["event.category"] = ["session"]
+    fields["event.type"] = ["start"] if opened else ["end"]
+    fields["event.action"] = "logged-on" if opened else "logged-off"
+    fields["event.outcome"] = "success"
+    fields["user.name"] = by or user
+    if opened:
+        fields["user.effective.name"] = user
+    if by_uid:
+        fields["user.id"] = by_uid
+    if uid:
+        fields["user.effective.id"] = uid
+    return fields
+
+
+def _uid(text: str) -> tuple[str, str]:
+    """Part `name(uid=0)` into name and number."""
+    found = _UID.match(text)
+    return (found[1], found[2]) if found else (text, "")
+
+
+def _verdict(body: str, service: str, fields: dict[str, Value]) -> dict[str, Value]:
+    found = _FAILURE.match(body)
+    if found is not None:
+        if found[1]:
+            fields["tocsin.repeat"] = int(found[1])
+        return failure(body[found.end() :], service, fields)
+    if body.startswith(("check pass; user unknown", "bad username", "unrecognized")):
+        return {**fields, **_said("authentication_failure", "failure", "authentication")}
+    if body.startswith("requirement ") and body.endswith('"'):
+        fields.update(_said("requirement_not_met", "failure", "authentication"))
+        fields["user.name"] = body[:-1].rpartition(' not met by user "')[2]
+        return fields
+    said = _USER.match(body)
+    if said is None:
+        return fields
+    name = next(n for n in _MEANING if said[n] is not None)
+    fields.update(_said(*_MEANING[name]))
+    if name == "sss" and said["code"] == "0":
+        fields["event.outcome"] = "success"
+    fields["user.target.name" if _MEANING[name][2] == "iam" else "user.name"] = said[name]
+    if name == "barred":
+        source(fields, said["from"])
+    return fields
+
+
+def _said(action: str, outcome: str, category: str) -> dict[str, Value]:
+    change = "change" if category == "iam" else "info"
+    return {
+        "event.action": action,
+        "event.outcome": outcome,
+        "event.category": [category],
+        "event.type": [change] if category != "iam" else ["user", change],
+    }
+
+
+def failure(pairs: str, service: str, fields: dict[str, Value]) -> dict[str, Value]:
+    """Read `logname= uid= euid= tty= ruser= rhost=  user=`, as pam_unix writes it, into `fields`.
+
+    The remote user and the user are the attacker's words, and may themselves say ` rhost=`: where no remote user is
+    given the first one counts, else the last; the user is all that follows.
+    """
+    logname, uid, euid, tty, rest = _before(pairs)
+    at = 0 if rest.startswith(" rhost=") else rest.rfind(" rhost=")
+    ruser, tail = (rest[:at], rest[at + 7 :]) if at >= 0 else (rest, "")
+    host, _, named = tail.partition(" ")
+    user = named.strip(" ").removeprefix("user=") if named.strip(" ").startswith("user=") else ""
+    fields.update(_said("authentication_failure", "failure", "authentication"))
+    if host:
+        source(fields, host)
+    if tty:
+        fields["system.auth.pam.tty"] = tty
+    if service in _LOCAL or (ruser and user and ruser != user and not host):
+        return _local(ruser or logname, user, uid, euid, fields)
+    if user or ruser:
+        fields["user.name"] = user or ruser
+    return fields
+
+
+def _local(who: str, whom: str, uid: str, euid: str, fields: dict[str, Value]) -> dict[str, Value]:
+    if who:
+        fields["user.name"] = who
+    if uid:
+        fields["user.id"] = uid
+    if whom:
+        fields["user.effective.name"] = whom
+        fields["user.effective.id"] = euid
+    return fields
+
+
+def _before(pairs: str) -> tuple[str, str, str, str, str]:
+    """Take logname, uid, euid and tty off the front (they are the host's own words); what follows `ruser=` is last."""
+    out = []
+    for name, following in (("logname=", " uid="), ("uid=", " euid="), ("euid=", " tty="), ("tty=", " ruser=")):
+        if not pairs.startswith(name):
+            out.append("")
+            continue
+        value, found, rest = pairs.partition(following)
+        out.append(value[len(name) :])
+        pairs = following[1:] + rest if found else ""
+    return out[0], out[1], out[2], out[3], pairs.removeprefix("ruser=")

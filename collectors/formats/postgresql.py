@@ -1,0 +1,180 @@
+"""PostgreSQL's stderr log: `log_line_prefix`, then `LEVEL:  message`.
+
+The prefix is the administrator's (runtime-config-logging, log_line_prefix). Without it the usual ones are tried in
+turn. A name in the prefix that holds a blank is an attacker's or a rare one: it is then not taken from the prefix,
+since what follows it cannot be told from the message.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from collectors.formats import Context, Format, Parsed, ParseError, postgresql_message, when
+from collectors.formats.address import number, source
+from rules.event import Value
+
+Fields = dict[str, Value]
+_TIME: Final = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[A-Za-z]{1,6}|[+-]\d\d(?::?\d\d)?)"
+_ESCAPES: Final = {
+    "a": r"(?P<app>[^\s,]*)", "u": r"(?P<user>[^\s,]*?)", "d": r"(?P<db>[^\s,:]*?)",
+    "r": r"(?P<peer>\[local\]|[^\s,()]*(?:\(\d{1,5}\))?)", "h": r"(?P<host>\[local\]|[^\s,()]*)",
+    "b": r"(?P<backend>[a-z][a-z ]*)", "p": r"(?P<pid>\d{1,10})", "P": r"(?P<leader>\d{0,10})",
+    "t": rf"(?P<time>{_TIME})", "m": rf"(?P<time_ms>{_TIME})", "n": r"(?P<epoch>\d{1,12}\.\d{1,6})",
+    "i": r"(?P<tag>[A-Z][A-Z ]*|[a-z][a-z ]*|)", "e": r"(?P<state>[0-9A-Z]{5})", "c": r"(?P<session>[0-9a-f]{1,16}\.[0-9a-f]{1,8})",
+    "l": r"(?P<line>\d{1,10})", "s": rf"(?P<started>{_TIME})", "v": r"(?P<vxid>\d*/?\d*)", "x": r"(?P<xid>\d{1,20})",
+    "Q": r"(?P<query>-?\d{1,20})",
+}  # fmt: skip
+_LEVEL: Final = re.compile(
+    r"(DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|QUERY|CONTEXT|STATEMENT|LOCATION|BACKTRACE): {1,2}"
+    r"(?:(?=[A-Z]{0,4}\d)([0-9A-Z]{5}): )?",
+    re.ASCII,
+)
+# The usual prefixes, the more telling first: packages', pgBadger's, Amazon's, older defaults, none.
+PREFIXES: Final = (
+    "%m [%p] %q%u@%d ", "%t [%p-%l] %q%u@%d ", "%t [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ", "%m [%p] ",
+    "%t:%r:%u@%d:[%p]:", "%t [%p]: [%l-1] user=%u,db=%d ", "%m [%p]: [%l-1] db=%d,user=%u,app=%a,client=%h ",
+    "%t [%p]: user=%u,db=%d,app=%a,client=%h ", "%m [%p] user=%u,db=%d,app=%a,client=%h ", "%m [%p] %u@%d %r ",
+    "%m [%p] %q[user=%u,db=%d,app=%a] ", "%m [%p] %r %u@%d ", "%m [%p] %u@%d/%a ", "%m [%p] [%u@%d] ",
+    "%m-%c-%l-%e-%p-%u@%d-%h ", "%m:%r:%u@%d:[%p]:%l:%e:%s:%v:%x:%c:%q%a:", "%t [%p]: ", "%t [%p] ", "< %m > ", "< %t > ", "%m [%p-%l] ", "%m ", "%t ", "%m:", "",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=128)
+def compiled(prefix: str) -> re.Pattern[str]:
+    """Return the pattern of a log_line_prefix, up to where the level begins. Raises ParseError for a bad escape."""
+    out, at, groups, optional = ["\\s*" if not prefix else ""], 0, set[str](), 0
+    while at < len(prefix):
+        found = re.compile(r"%(-?\d{0,3})(.)|([^%]+)", re.DOTALL).match(prefix, at)
+        if found is None:
+            raise ParseError(f"log_line_prefix {prefix!r} ends with %")
+        at = found.end()
+        width, escape, literal = found.groups()
+        if literal is not None:
+            out.append(re.escape(literal))
+        elif escape == "%":
+            out.append("%")
+        elif escape == "q":
+            out.append("(?:")
+            optional += 1
+        elif escape in _ESCAPES:
+            pattern = _ESCAPES[escape]
+            if escape in groups:
+                pattern = re.sub(r"\?P<\w+>", "?:", pattern)
+            groups.add(escape)
+            out.append(
+                f" {{0,{width.lstrip('-')}}}{pattern} {{0,{width.lstrip('-')}}}" if width.strip("-") else pattern
+            )
+        else:
+            raise ParseError(f"log_line_prefix {prefix!r} has no meaning for %{escape}")
+    body = "".join(out) + ")?" * optional
+    return re.compile(
+        body
+        + r"(?=(?:DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|QUERY|CONTEXT|STATEMENT|LOCATION|BACKTRACE): )",
+        re.ASCII,
+    )
+
+
+def parse(text: str, ctx: Context) -> Parsed:
+    """Return the event of one record, its continuation lines in it. Raises ParseError where no prefix fits."""
+    found = _prefix(text, ctx)
+    level = _LEVEL.match(text, found.end()) if found is not None else None
+    if found is None or level is None:
+        return _without_names(text, ctx)
+    fields = postgresql_message.base()
+    groups = found.groupdict()
+    time = _header(groups, fields, ctx)
+    state = level[2] or groups.get("state")
+    if state:
+        fields["postgresql.log.sql_state_code"] = state
+        if state != "00000":
+            fields["event.code"] = state
+    postgresql_message.understand(level[1], text[level.end() :], fields)
+    return Parsed(time, fields)
+
+
+def _prefix(text: str, ctx: Context) -> re.Match[str] | None:
+    if ctx.prefix is not None:
+        return compiled(ctx.prefix).match(text)
+    for prefix in PREFIXES:
+        found = compiled(prefix).match(text)
+        if found is not None:
+            return found
+    return None
+
+
+def _header(groups: dict[str, str | None], fields: Fields, ctx: Context) -> datetime | None:
+    """Add what the prefix says of the session, and return its time."""
+    for name, field in _FIELDS.items():
+        value = groups.get(name)
+        if value and value not in ("[unknown]", "[local]"):
+            fields[field] = value
+    for name, field in _NUMBERS.items():
+        if groups.get(name):
+            number(fields, field, groups[name] or "")
+    peer = groups.get("peer") or groups.get("host")
+    if peer and peer not in ("[local]", "[unknown]"):
+        host, _, port = peer.partition("(")
+        source(fields, host, port.rstrip(")"))
+    elif peer == "[local]":
+        fields["postgresql.log.client_addr"] = "local"
+    if groups.get("epoch"):
+        return when.epoch(float(groups["epoch"] or 0))
+    stamp = groups.get("time_ms") or groups.get("time")
+    return stamped(stamp, ctx, fields) if stamp else None
+
+
+_FIELDS: Final = {
+    "user": "user.name", "db": "db.namespace", "app": "postgresql.log.application_name", "tag": "postgresql.log.command_tag",
+    "session": "postgresql.log.session_id", "backend": "postgresql.log.backend_type", "vxid": "postgresql.log.virtual_transaction_id",
+    "query": "postgresql.log.query_id", "started": "postgresql.log.session_start_time",
+}  # fmt: skip
+_NUMBERS: Final = {
+    "pid": "process.pid",
+    "line": "postgresql.log.session_line_number",
+    "xid": "postgresql.log.transaction_id",
+}
+_STAMP: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))? (\S+)", re.ASCII)
+
+
+def stamped(text: str, ctx: Context, fields: Fields | None = None) -> datetime:
+    """Return the moment of PostgreSQL's `2024-01-02 03:04:05.678 CET`; its zone is a short name or an offset."""
+    found = _STAMP.match(text)
+    if found is None:
+        raise ParseError(f"no time of PostgreSQL's: {text[:64]!r}")
+    year, month, day, hour, minute, second, fraction, zone = found.groups()
+    parts = (int(year), int(month), int(day), int(hour), int(minute), int(second))
+    micro = int((fraction + "00000")[:6]) if fraction else 0
+    if fields is not None:
+        fields["event.timezone"] = zone
+    return when.abbreviated(parts, micro, zone, ctx)
+
+
+_LENIENT: Final = re.compile(rf"<? ?(?P<time>{_TIME})(?: \[(?P<pid>\d{{1,10}})(?:-\d+)?\])?", re.ASCII)
+
+
+def _without_names(text: str, ctx: Context) -> Parsed:
+    """Keep time and process of a record whose prefix holds what we cannot part from its message; claim no more."""
+    found = _LENIENT.match(text)
+    if found is None or not _ANY_LEVEL.search(text, found.end(), found.end() + 8192):
+        raise ParseError("no PostgreSQL log line: no log_line_prefix that we know fits it")
+    fields = postgresql_message.base()
+    time = stamped(found["time"], ctx, fields)
+    if found["pid"]:
+        number(fields, "process.pid", found["pid"])
+    fields["message"] = text[found.end() :].lstrip(" ")
+    fields["tocsin.parse_error"] = "the prefix cannot be told from the message"
+    return Parsed(time, fields)
+
+
+_ANY_LEVEL: Final = re.compile(r"[ :](?:LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|STATEMENT|DETAIL|HINT|CONTEXT): ")
+
+
+def continues(first: str, line: str) -> bool:
+    """Say whether `line` belongs to the record before: PostgreSQL begins such a line with a tab."""
+    return line[:1] == "\t"
+
+
+FORMAT = Format("postgresql", parse, continues)

@@ -1,0 +1,153 @@
+"""What a message of PostgreSQL means, whichever log it came in: statements, connections, refusals, pgaudit."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from collectors.formats import ParseError, pgaudit
+from collectors.formats.address import source
+from collectors.formats.sql import describe
+from rules.event import Value
+
+Fields = dict[str, Value]
+_STATEMENT: Final = re.compile(
+    r"(?:duration: (\d{1,15}(?:\.\d{1,6})?) ms)?(?:  )?(?:(statement|parse|bind|execute|execute fetch from)(?: ([^:\n]{1,64}))?: )?",
+    re.ASCII,
+)
+_CONNECTION: Final = re.compile(
+    r"(?:^| )(user|database|host|port|application_name|identity|method)=(\"(?:[^\"]|\"\")*\"|\S*)"
+)
+_ERRORS: Final = frozenset({"ERROR", "FATAL", "PANIC"})
+_PARTS: Final = frozenset({"DETAIL", "HINT", "QUERY", "CONTEXT", "LOCATION", "BACKTRACE"})
+_REFUSED: Final = re.compile(
+    r"(?:(?P<method>[\w ]{1,32}) authentication failed for user \"(?P<user>.*)\"(?: \(.*\))?$"
+    r"|role \"(?P<role>.*)\" (?:does not exist|is not permitted to log in)$"
+    r"|password authentication failed$)",
+    re.DOTALL,
+)
+_HBA: Final = re.compile(
+    r"(?:no pg_hba\.conf entry|pg_hba\.conf rejects (?:replication )?connection) for (?:replication connection from )?"
+    r"host \"([^\"]*)\", user \"(.*)\", database \"(.*?)\"(?:, (?:SSL on|SSL off|no encryption|SSL encryption|GSS encryption))?$",
+    re.DOTALL,
+)
+_RELATION: Final = re.compile(
+    r"permission denied for (?:table|relation|view|schema|database|sequence|function) (.*)$", re.DOTALL
+)
+_AUTHENTICATION_STATES: Final = frozenset({"28000", "28P01"})
+
+
+def base() -> Fields:
+    """Return the fields that every PostgreSQL event has."""
+    return {
+        "event.kind": "event",
+        "event.module": "postgresql",
+        "event.dataset": "postgresql.log",
+        "event.category": ["database"],
+        "event.type": ["info"],
+        "db.system.name": "postgresql",
+    }
+
+
+def understand(level: str, message: str, fields: Fields) -> None:
+    """Add what a message means: its level, its statement or its connection, its outcome."""
+    fields["log.level"] = level
+    fields["message"] = message
+    if level in _ERRORS:
+        fields["event.type"] = ["error"]
+        fields["event.outcome"] = "failure"
+        _refusal(message, fields)
+    elif level == "STATEMENT":
+        fields["event.outcome"] = "failure"
+        describe(fields, message, "postgresql")
+    elif message.startswith(pgaudit.START):
+        _audit(message, fields)
+    elif message.startswith("connection ") or message.startswith("disconnection: "):
+        _connection(message, fields)
+    elif level not in _PARTS:
+        _statement(message, fields)
+
+
+def _audit(message: str, fields: Fields) -> None:
+    fields["event.outcome"] = "success"
+    try:
+        pgaudit.understand(message, fields)
+    except ParseError as error:
+        fields["tocsin.parse_error"] = str(error)
+
+
+def _statement(message: str, fields: Fields) -> None:
+    """[duration: N ms  ][statement|parse|bind|execute NAME: SQL]."""
+    if not message.startswith(("duration: ", "statement: ", "parse ", "bind ", "execute ")):
+        return
+    found = _STATEMENT.match(message)
+    if found is None:  # pragma: no cover  every part of it is optional
+        return
+    duration, step, name = found.groups()
+    if duration is not None:
+        fields["event.duration"] = int(float(duration) * 1_000_000)
+    if step is None:
+        return
+    query = message[found.end() :]
+    fields["postgresql.log.query_step"] = step
+    if name:
+        fields["postgresql.log.query_name"] = name
+    fields["message"] = query
+    fields["event.action"] = "statement"
+    fields["event.outcome"] = "success" if duration is not None else "unknown"
+    describe(fields, query, "postgresql")
+
+
+def _connection(message: str, fields: Fields) -> None:
+    """connection received|authenticated|authorized: and disconnection:, with name=value pairs."""
+    word, _, pairs = message.partition(": ")
+    fields["event.action"] = word.replace(" ", "-")
+    authorized = word in ("connection authorized", "replication connection authorized")
+    if word == "connection authenticated":
+        fields["event.category"] = ["database", "authentication"]
+        fields["event.outcome"] = "success"
+    elif authorized:
+        fields["event.category"] = ["database", "authentication", "session"]
+        fields["event.type"] = ["info", "start"]
+        fields["event.outcome"] = "success"
+        fields["tocsin.db.kind"] = "session"
+    elif word == "disconnection":
+        fields["event.category"] = ["database", "session"]
+        fields["event.type"] = ["info", "end"]
+        fields["tocsin.db.kind"] = "session"
+    found = {name: value.strip('"') for name, value in reversed(_CONNECTION.findall(pairs))}
+    if found.get("user"):
+        fields.setdefault("user.name", found["user"])
+    if found.get("database"):
+        fields.setdefault("db.namespace", found["database"])
+    if found.get("application_name"):
+        fields.setdefault("postgresql.log.application_name", found["application_name"])
+    if "identity" in found:
+        fields.setdefault("user.name", found["identity"])
+        fields["postgresql.log.authentication_method"] = found.get("method", "")
+    if found.get("host", "[local]") != "[local]" and "source.ip" not in fields:
+        source(fields, found["host"], found.get("port"))
+
+
+def _refusal(message: str, fields: Fields) -> None:
+    """Refused logins: category authentication, with who and from where as far as the message says."""
+    refused = _REFUSED.match(message)
+    hba = _HBA.match(message) if refused is None else None
+    if refused is None and hba is None and fields.get("postgresql.log.sql_state_code") not in _AUTHENTICATION_STATES:
+        denied = _RELATION.match(message)
+        if denied is not None:
+            fields["event.action"] = "permission-denied"
+            fields["tocsin.db.object"] = denied[1]
+        return
+    fields["event.category"] = ["database", "authentication"]
+    fields["event.action"] = "connection-refused"
+    fields["tocsin.db.kind"] = "session"
+    if refused is not None and (refused["user"] or refused["role"]):
+        fields.setdefault("user.name", refused["user"] or refused["role"])
+        if refused["method"]:
+            fields["postgresql.log.authentication_method"] = refused["method"]
+    if hba is not None:
+        fields.setdefault("user.name", hba[2])
+        fields.setdefault("db.namespace", hba[3])
+        if hba[1] != "[local]" and "source.ip" not in fields:
+            source(fields, hba[1])

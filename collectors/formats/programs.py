@@ -1,0 +1,97 @@
+"""Which program writes what: the name in a syslog header (or a journal entry) -> the reader of its messages.
+
+A reader is a pure function from the message to the fields that it understood, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from collectors.formats import accounts, dropbear, ftp, login, mail, pam, sessions, sshd, sudo
+from rules.event import Value
+
+Reader: TypeAlias = Callable[[str], dict[str, Value] | None]
+
+_READERS: Final[dict[str, Reader]] = {
+    "sshd": sshd.read,
+    "sshd-session": sshd.read,
+    "sshd-auth": sshd.read,
+    "internal-sftp": dropbear.read_sftp,
+    "sftp-server": dropbear.read_sftp,
+    "dropbear": dropbear.read,
+    "sudo": sudo.read,
+    "doas": sudo.read_doas,
+    "su": login.read_su,
+    "su-l": login.read_su,
+    "login": login.read,
+    "unix_chkpwd": accounts.read_chkpwd,
+    "useradd": accounts.read,
+    "usermod": accounts.read,
+    "userdel": accounts.read,
+    "groupadd": accounts.read,
+    "groupmod": accounts.read,
+    "groupdel": accounts.read,
+    "groupmems": accounts.read,
+    "newusers": accounts.read,
+    "adduser": accounts.read,
+    "deluser": accounts.read,
+    "passwd": accounts.read,
+    "chpasswd": accounts.read,
+    "chgpasswd": accounts.read,
+    "gpasswd": accounts.read,
+    "chage": accounts.read,
+    "chsh": accounts.read,
+    "chfn": accounts.read,
+    "vipw": accounts.read,
+    "systemd-logind": sessions.read_logind,
+    "polkitd": sessions.read_polkit,
+    "pkexec": sessions.read_pkexec,
+    "CRON": sessions.read_cron,
+    "cron": sessions.read_cron,
+    "crond": sessions.read_cron,
+    "crontab": sessions.read_crontab,
+    "anacron": sessions.read_cron,
+    "atd": sessions.read_cron,
+    "vsftpd": ftp.read_vsftpd,
+    "proftpd": ftp.read_proftpd,
+    "dovecot": mail.read,
+    "dovecot-auth": mail.read,
+    "auth": mail.read,
+    "auth-worker": mail.read,
+    "imap-login": mail.read,
+    "pop3-login": mail.read,
+    "managesieve-login": mail.read,
+    "submission-login": mail.read,
+}
+
+
+def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
+    """Add to `fields` what the program meant by `message`, and return them; an unknown message stays as it is."""
+    message = fields["message"]
+    assert isinstance(message, str)
+    reader = _READERS.get(program)
+    if reader is None and program:
+        reader, message = _by_tag(program, message)
+    if message.startswith(("pam_", "(pam_", "PAM ")) or " pam_" in message[:24]:
+        found = pam.read(message, program)
+    else:
+        found = reader(message) if reader is not None else None
+    if found is not None:
+        fields.update(found)
+    elif reader is not None:
+        fields["event.module"] = _MODULES.get(program, program)
+        fields["event.dataset"] = "system.auth"
+    return fields
+
+
+_MODULES: Final = {"sshd-session": "sshd", "sshd-auth": "sshd", "CRON": "cron", "crond": "cron", "su-l": "su"}
+
+
+def _by_tag(program: str, message: str) -> tuple[Reader | None, str]:
+    """Find the reader of a tag that is more than a name: a path, `su(pam_unix)`, `auth-worker(default)`."""
+    name = program.rpartition("/")[2] if program.startswith("/") else program
+    name, bracket, inner = name.partition("(")
+    if inner.startswith("pam_") and not message.startswith(("pam_", "(pam_")):
+        return _READERS.get(name), f"{inner.rstrip(')')}({name}): {message}"
+    return _READERS.get(name), message

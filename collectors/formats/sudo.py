@@ -1,0 +1,118 @@
+"""sudo's log line (lib/eventlog/eventlog.c) and doas's.
+
+    USER : [REASON ; ][HOST=.. ; ][TTY=.. ; ][CHROOT=.. ; ]PWD=.. ; USER=.. ; [GROUP=.. ; ][TSID=.. ; ][ENV=.. ; ]COMMAND=..
+
+The command is the user's word, so the line is read from the left, and the command is all that follows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from rules.event import Value
+
+Fields = dict[str, Value]
+_NAMES: Final = {
+    "TTY": "system.auth.sudo.tty",
+    "PWD": "system.auth.sudo.pwd",
+    "USER": "system.auth.sudo.user",
+    "GROUP": "system.auth.sudo.group",
+    "CHROOT": "system.auth.sudo.chroot",
+    "TSID": "system.auth.sudo.tsid",
+    "ENV": "system.auth.sudo.env",
+    "HOST": "system.auth.sudo.host",
+    "EXIT": "system.auth.sudo.exit",
+    "SIGNAL": "system.auth.sudo.signal",
+}
+_PAIR: Final = re.compile(r"(TTY|PWD|USER|GROUP|CHROOT|TSID|ENV|HOST|EXIT|SIGNAL)=(.*?) ; (?=[A-Z]{2,8}=)", re.DOTALL)
+_SYSTEMCTL: Final = re.compile(r"(?:/\S*/)?(?:systemctl|service)(?= )")
+_VERBS: Final = {
+    "start": ("service-start", "start"),
+    "stop": ("service-stop", "end"),
+    "restart": ("service-restart", "change"),
+    "reload": ("service-reload", "change"),
+    "enable": ("service-enable", "change"),
+    "disable": ("service-disable", "change"),
+    "mask": ("service-mask", "change"),
+    "unmask": ("service-unmask", "change"),
+}
+_DOAS: Final = re.compile(
+    r"(?:(failed auth for|command not permitted for) )?(\S+)(?:(?: ran command|:) (.*) as (\S+) from (\S+))?", re.DOTALL
+)
+
+
+def read(message: str) -> Fields | None:
+    """Return who ran what as whom, or was refused and why."""
+    user, marked, rest = message.strip(" ").partition(" : ")
+    if not marked or " " in user:
+        return None
+    fields: Fields = {
+        "event.module": "sudo",
+        "event.dataset": "system.auth",
+        "event.category": ["process"],
+        "event.type": ["start"],
+        "event.action": "ran-command",
+        "event.outcome": "success",
+        "user.name": user,
+    }
+    at = 0
+    if not rest.startswith(("TTY=", "PWD=", "HOST=", "COMMAND=", "CHROOT=", "USER=", "unable to resolve host")):
+        at = _refusal(rest, fields)
+    while (pair := _PAIR.match(rest, at)) is not None:
+        fields[_NAMES[pair[1]]] = pair[2]
+        at = pair.end()
+    if "system.auth.sudo.user" in fields:
+        fields["user.effective.name"] = fields["system.auth.sudo.user"]
+    if rest.startswith("COMMAND=", at):
+        _command(rest[at + 8 :], fields)
+    return fields
+
+
+def _refusal(rest: str, fields: Fields) -> int:
+    """Read why sudo said no: the words before the first pair."""
+    reason, marked, _ = rest.partition(" ; ")
+    fields["system.auth.sudo.error"] = reason
+    fields["event.reason"] = reason
+    fields["event.outcome"] = "failure"
+    fields["event.action"] = "command-refused"
+    fields["event.category"] = ["process", "authentication"]
+    fields["event.type"] = ["denied"]
+    return len(reason) + 3 if marked else len(rest)
+
+
+def _command(command: str, fields: Fields) -> None:
+    fields["process.command_line"] = command
+    fields["system.auth.sudo.command"] = command
+    program, _, arguments = command.partition(" ")
+    if program.startswith("/"):
+        fields["system.auth.sudo.executable"] = program
+    if _SYSTEMCTL.match(command) is None or fields["event.outcome"] != "success":
+        return
+    words = [word for word in arguments.split(" ")[:32] if word and not word.startswith("-")]
+    verb = next((word for word in words if word in _VERBS), None)
+    if verb is None or len(words) < 2:
+        return
+    action, kind = _VERBS[verb]
+    fields["event.action"] = action
+    fields["event.type"] = [kind]
+    fields["service.name"] = next(word for word in words if word != verb).removesuffix(".service")
+
+
+def read_doas(message: str) -> Fields | None:
+    """doas: USER ran command CMD as TARGET from DIR; command not permitted for USER: ...; failed auth for USER."""
+    found = _DOAS.match(message)
+    if found is None or not (found[1] or found[3]):
+        return None
+    refused, user, command, target, where = found.groups()
+    fields: Fields = {
+        "event.module": "doas",
+        "event.dataset": "system.auth",
+        "event.category": ["process", "authentication"] if refused else ["process"],
+        "event.action": "command-refused" if refused else "ran-command",
+        "event.outcome": "failure" if refused else "success",
+        "user.name": user.removesuffix(":"),
+    }
+    if command:
+        fields |= {"process.command_line": command, "user.effective.name": target, "process.working_directory": where}
+    return fields

@@ -1,0 +1,218 @@
+"""Syslog: any carrier header, then the message by the program that it names.
+
+RFC 5424, RFC 3164 (with or without PRI, year, fraction, host), and the ISO 8601 headers that rsyslog and syslog-ng
+write to files. In a file a line that begins with a blank continues the one before.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+from collectors.formats import Context, Format, Parsed, ParseError, when
+from collectors.formats.address import number
+from collectors.formats.programs import understand
+from rules.event import Value
+
+_FACILITIES: Final = (
+    "kernel", "user-level", "mail", "system", "security/authorization", "syslogd", "line printer", "network news",
+    "UUCP", "clock", "security/authorization", "FTP", "NTP", "log audit", "log alert", "clock",
+    "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+)  # fmt: skip
+_SEVERITIES: Final = (
+    "Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug",
+)  # fmt: skip
+_LEVELS: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+# "Jan  2 03:04:05", with a year before or after the clock, a fraction, a zone (Cisco's and syslog-ng's variants).
+_STAMP: Final = re.compile(
+    r"\*?([A-Z][a-z]{2}) {1,2}(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: (\d{4})(?= ))?"
+    r"(?: (UTC|GMT|Z|[+-]\d\d:?\d\d)(?=[ :]))?:?",
+    re.ASCII,
+)
+_WEEKDAY: Final = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=[A-Z])")
+# A tag: the program, perhaps with a version, a path or "(pam_unix)", then its number in brackets.
+_TAG: Final = re.compile(r"([^\s:\[\]]{1,256}?)(?:\[([^\]\s]{1,64})\])?:(?= |$)(?<! :)")
+_TAG_NO_COLON: Final = re.compile(r"([^\s:\[\]]{1,256})\[(\d{1,10})\](?=:? )|\[([\w.-]{1,128})\]:?(?= )", re.ASCII)
+_VERSIONED: Final = re.compile(r"([\w.-]{1,64} [\d.]{1,32}):(?= )", re.ASCII)
+_HOST: Final = re.compile(r"[\w.:%*-]{1,255}", re.ASCII)
+
+
+def parse(text: str, ctx: Context) -> Parsed:
+    """Return the event of one syslog record. Raises ParseError where no header is to be found."""
+    fields: dict[str, Value] = {"event.kind": "event", "event.module": "syslog", "event.dataset": "system.syslog"}
+    at = 0
+    if text[:1] == "<":
+        at = _priority(text, fields)
+        if text.startswith("1 ", at):
+            return _rfc5424(text, at + 2, fields, ctx)
+    found = _stamp(text, at, ctx)
+    if found is None:
+        raise ParseError("no syslog header: it begins with no time that syslog writes")
+    time, at = found
+    return Parsed(time, _message(text, at, fields))
+
+
+def _priority(text: str, fields: dict[str, Value]) -> int:
+    end = text.find(">", 1, 5)
+    digits = text[1:end] if end > 0 else ""
+    if not (digits.isdecimal() and digits.isascii()) or int(digits) > 191:
+        raise ParseError("no syslog header: <PRI> is not a number up to 191")
+    priority(fields, int(digits))
+    return end + 1
+
+
+def priority(fields: dict[str, Value], value: int) -> None:
+    """Add what a PRI says: facility and severity, by number and by name."""
+    facility, severity = divmod(value, 8)
+    fields["log.syslog.priority"] = value
+    fields["log.syslog.facility.code"] = facility
+    fields["log.syslog.facility.name"] = _FACILITIES[facility]
+    fields["log.syslog.severity.code"] = severity
+    fields["log.syslog.severity.name"] = _SEVERITIES[severity]
+    fields["log.level"] = _LEVELS[severity]
+
+
+def _stamp(text: str, at: int, ctx: Context) -> tuple[datetime, int] | None:
+    """Return the time at `at` and where it ends: RFC 3164's, quickly where it is written exactly so, else any."""
+    month = when.MONTHS.get(text[at : at + 3])
+    if (
+        month is not None
+        and text[at + 9 : at + 10] == text[at + 12 : at + 13] == ":"
+        and text[at + 15 : at + 16] == " "
+    ):
+        day, hour, minute, second = (
+            text[at + 4 : at + 6],
+            text[at + 7 : at + 9],
+            text[at + 10 : at + 12],
+            text[at + 13 : at + 15],
+        )
+        digits = hour + minute + second
+        if digits.isdecimal() and digits.isascii() and day.strip(" ").isdecimal() and day.isascii():
+            return when.yearless(month, int(day), (int(hour), int(minute), int(second)), 0, ctx), at + 15
+    if text[at : at + 1].isdecimal():
+        return when.iso(text, ctx, at)
+    if text[at : at + 1] == "@":
+        return _tai64n(text, at)
+    return _stamp_of_kin(text, at, ctx)
+
+
+def _stamp_of_kin(text: str, at: int, ctx: Context) -> tuple[datetime, int] | None:
+    weekday = _WEEKDAY.match(text, at)
+    found = _STAMP.match(text, weekday.end() if weekday else at)
+    if found is None or found[1] not in when.MONTHS:
+        return None
+    name, day, before, hour, minute, second, fraction, after, zone = found.groups()
+    micro = int((fraction + "00000")[:6]) if fraction else 0
+    clock = (int(hour), int(minute), int(second))
+    year = before or after
+    month = when.MONTHS[name]
+    if year is None:
+        return when.yearless(month, int(day), clock, micro, ctx), found.end()
+    parts = (int(year), month, int(day), *clock)
+    time = when.moment(parts, micro, when.offset(zone)) if zone else when.local(parts, micro, ctx)
+    return time, found.end()
+
+
+def _tai64n(text: str, at: int) -> tuple[datetime, int] | None:
+    """Return the time of multilog's `@` and 24 hexadecimal digits (TAI is 10 seconds off UTC there, by its habit)."""
+    digits = text[at + 1 : at + 25]
+    try:
+        seconds, nanos = int(digits[:16], 16) - (1 << 62) - 10, int(digits[16:], 16)
+    except ValueError:
+        return None
+    return when.epoch(seconds).replace(microsecond=min(nanos // 1000, 999_999)), at + 25
+
+
+def _message(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
+    """Read `host tag[pid]: message` as RFC 3164 has it, the host missing where the tag follows at once."""
+    while text.startswith(" ", at):
+        at += 1
+    end = text.find(" ", at)
+    word = text[at:end] if end > 0 else text[at:]
+    if not (word.endswith(":") or word.endswith("]")) and _HOST.fullmatch(word):
+        fields["host.hostname"] = word
+        at = end + 1 if end > 0 else len(text)
+        while text.startswith(" ", at):
+            at += 1
+    return tagged(text, at, fields)
+
+
+def tagged(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
+    """Read `tag[pid]: message` at `at`, and the message by the program; a message without a tag stands alone."""
+    found = _TAG.match(text, at) or _TAG_NO_COLON.match(text, at) or _VERSIONED.match(text, at)
+    if found is None:
+        fields["message"] = text[at:]
+        return understand("", fields)
+    groups = found.groups()
+    program = groups[0] or (groups[2] if len(groups) > 2 else "")
+    fields["process.name"] = program.rpartition("/")[2] if program.startswith("/") else program
+    if len(groups) > 1 and groups[1]:
+        number(fields, "process.pid", groups[1])
+    at = found.end()
+    if text.startswith(":", at):
+        at += 1
+    fields["message"] = text[at + 1 :] if text.startswith(" ", at) else text[at:]
+    return understand(program, fields)
+
+
+def _rfc5424(text: str, at: int, fields: dict[str, Value], ctx: Context) -> Parsed:
+    """Read the rest of an RFC 5424 header (section 6), "-" standing for what the sender does not know."""
+    words = text[at:].split(" ", 5)
+    if len(words) < 6:
+        raise ParseError("no RFC 5424 header: fewer than six parts")
+    stamp, host, program, process, message_id, rest = words
+    fields["log.syslog.version"] = "1"
+    time = None
+    if stamp != "-":
+        found = when.iso(stamp, ctx)
+        if found is None or found[1] != len(stamp):
+            raise ParseError("no RFC 5424 header: its time is none")
+        time = found[0]
+    if host != "-":
+        fields["host.hostname"] = host
+    if program != "-":
+        fields["process.name"] = fields["log.syslog.appname"] = program
+    if process != "-":
+        fields["log.syslog.procid"] = process
+        number(fields, "process.pid", process)
+    if message_id != "-":
+        fields["log.syslog.msgid"] = message_id
+    fields["message"] = structured(rest, fields).removeprefix("\ufeff")
+    return Parsed(time, understand(program, fields))
+
+
+def structured(rest: str, fields: dict[str, Value]) -> str:
+    """Take the STRUCTURED-DATA (section 6.3) off the front and return the message after it."""
+    if rest == "-" or rest.startswith("- "):
+        return rest[2:]
+    at = 0
+    while rest.startswith("[", at):
+        at = _element(rest, at + 1, fields)
+    return rest[at + 1 :] if rest.startswith(" ", at) else rest[at:]
+
+
+_NAME: Final = re.compile(r'[^ =\]"]{1,255}')
+_PARAM: Final = re.compile(r' +([^ =\]"]{1,255})="((?:[^"\\]|\\.)*)"', re.DOTALL)
+
+
+def _element(rest: str, at: int, fields: dict[str, Value]) -> int:
+    found = _NAME.match(rest, at)
+    if found is None:
+        raise ParseError("no RFC 5424 header: structured data without a name")
+    name, at = found[0], found.end()
+    while (param := _PARAM.match(rest, at)) is not None:
+        value = re.sub(r'\\(["\\\]])', r"\1", param[2])
+        fields[f"log.syslog.structured_data.{name}.{param[1]}"] = value
+        at = param.end()
+    if not rest.startswith("]", at):
+        raise ParseError("no RFC 5424 header: structured data is not closed")
+    return at + 1
+
+
+def continues(first: str, line: str) -> bool:
+    """Say whether `line` belongs to the record before: it begins with a blank."""
+    return line[:1] in (" ", "\t")
+
+
+FORMAT = Format("syslog", parse, continues)
