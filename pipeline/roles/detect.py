@@ -1,0 +1,146 @@
+"""The detecting role: events against rules, and, for whoever owns the one partition of matches, alerts out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from pipeline.records import tick
+from pipeline.roles.correlate import Correlate, dead_letter
+from pipeline.streams import DEADLETTER, EVENTS, MATCHES, Message, Stored, Stream
+from rules.event import Event, Value, instant
+from rules.match import Marker, Match, Record, Verdict, encode, shown
+from rules.matcher import Hit, Matcher, key_values
+from rules.ruleset import RuleSet
+
+GROUP = "detect"
+BATCH = 2_000
+WAIT_SECONDS = 0.1  # how long an idle round waits for events before it looks at other workers' matches
+_TICK = b'"tocsin.record":"tick"'
+SECOND = timedelta(seconds=1)
+VERDICTS_KEPT = 200_000
+
+
+class Detect:
+    """A Role. Matching keeps nothing but the last verdicts; correlating is Correlate's."""
+
+    name = "detect"
+
+    def __init__(self, stream: Stream, ruleset: RuleSet, *, engine: str) -> None:
+        self._stream = stream
+        self._matcher = Matcher(ruleset)
+        self._correlate = Correlate(stream, ruleset, engine=engine)
+        self._partitions: dict[int, _Partition] = {}
+        self._verdicts: dict[tuple[str, str], str] = {}
+        self.lost = 0  # events gone from the stream before they were judged
+
+    def step(self, now: datetime) -> bool:
+        matched = self._match(now)
+        self._tick(now)
+        return self._correlate.step(now) or matched
+
+    def reload(self, ruleset: RuleSet) -> None:
+        """Judge by another rule set from the next event on; rules that mean the same keep their state."""
+        self._matcher = Matcher(ruleset)
+        self._verdicts.clear()
+        self._correlate.reload(ruleset)
+
+    def close(self) -> None:
+        """The stream is the caller's."""
+
+    def _match(self, now: datetime) -> bool:
+        batch = self._stream.read(EVENTS, GROUP, BATCH, WAIT_SECONDS)
+        if batch.gained or batch.lost:
+            self._verdicts.clear()
+        for partition in batch.lost:
+            self._partitions.pop(partition, None)
+        for partition in batch.gained:
+            self._partitions[partition] = _Partition(now)
+        self.lost += sum(batch.missing.values())
+        if not batch.messages:
+            return False
+        records: list[Record] = []
+        refused: list[Message] = []
+        for message in batch.messages:
+            try:
+                records += self._judged(message)
+            except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
+                refused.append(dead_letter("detect", message, error, now))
+        records += self._markers(batch.messages, now, always=bool(records))
+        self._write(records, refused)
+        self._stream.commit(EVENTS, GROUP, {one.partition: one.offset + 1 for one in batch.messages})
+        return True
+
+    def _write(self, records: Sequence[Record], refused: Sequence[Message]) -> None:
+        if refused:
+            self._stream.append(DEADLETTER, refused)
+        if records:
+            self._stream.append(MATCHES, [Message("", encode(record)) for record in records])
+
+    def _judged(self, message: Stored) -> list[Record]:
+        fields: dict[str, Value] = msgspec.json.decode(message.value)
+        if fields.get("tocsin.record", "event") != "event":
+            return []
+        hits = self._matcher.match(fields)
+        if not hits:
+            return []
+        event = Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
+        return [record for hit in hits if (record := self._record(hit, event, message)) is not None]
+
+    def _record(self, hit: Hit, event: Event, message: Stored) -> Record | None:
+        about, alerting = hit.rule.about, hit.rule.alerting
+        received = event.fields.get("event.created")
+        seen = instant(received) if isinstance(received, str) else event.time
+        old = event.fields.get("tocsin.backlog") is True
+        if hit.state is None:
+            return Match(about.id, about.meaning, event.id, event.time, message.time, seen, shown(event), old)
+        key = key_values(alerting.key, event.fields)
+        place = (about.id, msgspec.json.encode(key).decode())
+        if self._verdicts.get(place) == hit.state:
+            return None
+        if len(self._verdicts) >= VERDICTS_KEPT:
+            self._verdicts.clear()
+        self._verdicts[place] = hit.state
+        return Verdict(
+            about.id, about.meaning, hit.state, key, event.id, event.time, message.time, seen, shown(event), old
+        )
+
+    def _markers(self, messages: Sequence[Stored], now: datetime, *, always: bool) -> list[Record]:
+        """One marker a partition and second, or with any match: "judged up to"."""
+        out: list[Record] = []
+        for partition, last in {one.partition: one for one in messages}.items():
+            state = self._partitions.setdefault(partition, _Partition(now))
+            state.key = last.key or state.key
+            if _TICK not in last.value[:200]:
+                state.heard = now
+            if always or state.marked is None or last.time - state.marked >= SECOND:
+                state.marked = last.time
+                out.append(Marker(partition, last.time))
+        return out
+
+    def _tick(self, now: datetime) -> None:
+        """Say that time passed on each owned partition that was idle for a second."""
+        idle = [(partition, state) for partition, state in self._partitions.items() if now - state.heard >= SECOND]
+        if idle:
+            self._stream.append(EVENTS, [Message(state.next_key(partition), tick(now)) for partition, state in idle])
+        for _, state in idle:
+            state.heard = now
+
+
+class _Partition:
+    """What is known of a partition that this worker owns."""
+
+    def __init__(self, now: datetime) -> None:
+        self.heard = now
+        self.marked: datetime | None = None
+        self.key = ""  # a key that leads to this partition, once one was seen
+        self._tried = 0
+
+    def next_key(self, partition: int) -> str:
+        """A key chooses the partition, so where none was seen yet, keys are tried until one comes back."""
+        if self.key:
+            return self.key
+        self._tried += 1
+        return f"tick-{partition}-{self._tried}"

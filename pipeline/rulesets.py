@@ -1,0 +1,83 @@
+"""Where rules and lists come from: `builtin`, files and folders; read here, judged in rules/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from rules.document import LIMIT_BYTES
+from rules.faults import Fault
+
+BUILTIN = "builtin"
+CASES = ".cases.yml"
+_SUFFIXES = (".yml", ".yaml")
+
+
+def sources(paths: Iterable[str], faults: list[Fault]) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each rule file, in order of name; what cannot be read is reported, and skipped."""
+    for path in paths:
+        for name, text in _texts(path, faults):
+            if not name.endswith(CASES):
+                yield name, text
+
+
+def case_files(paths: Iterable[str], faults: list[Fault]) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each file of cases."""
+    for path in paths:
+        for name, text in _texts(path, faults):
+            if name.endswith(CASES):
+                yield name, text
+
+
+def _texts(path: str, faults: list[Fault]) -> Iterator[tuple[str, str]]:
+    if path == BUILTIN:
+        yield from _builtin(files("rules") / "library", BUILTIN)
+        return
+    root = Path(path).expanduser()
+    for one in _files(root) if root.is_dir() else [root]:
+        try:
+            yield str(one), _read(one)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            faults.append(Fault(str(one), 1, f"cannot be read: {reason}"))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(one for suffix in _SUFFIXES for one in folder.rglob(f"*{suffix}"))
+
+
+def _read(path: Path) -> str:
+    """Read no more of a file than shows that it is too long."""
+    with path.open(encoding="utf-8") as file:
+        return file.read(LIMIT_BYTES + 1)
+
+
+def _builtin(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
+    for one in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if one.is_dir():
+            yield from _builtin(one, f"{name}/{one.name}")
+        elif one.name.endswith(_SUFFIXES):
+            yield f"{name}/{one.name}", one.read_text(encoding="utf-8")
+
+
+def lists(config: Mapping[str, Sequence[str] | Mapping[str, str]], faults: list[Fault]) -> dict[str, tuple[str, ...]]:
+    """Return the configured lists; `{file: path}` is a file with an entry a line, `#` begins a comment.
+
+    A list whose file cannot be read is reported and absent: the rules that read it are inactive, never wider.
+    """
+    out: dict[str, tuple[str, ...]] = {}
+    for name, value in config.items():
+        if not isinstance(value, Mapping):
+            out[name] = tuple(str(entry) for entry in value)
+            continue
+        path = Path(value["file"]).expanduser()
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            faults.append(Fault(str(path), 1, f"list {name!r} cannot be read: {reason}"))
+            continue
+        out[name] = tuple(entry for line in lines if (entry := line.split("#")[0].strip()))
+    return out

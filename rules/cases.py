@@ -1,0 +1,96 @@
+"""The cases beside a rule: events that must fire and near misses that must not.
+
+rule: <id of the rule; absent: the only rule of the file beside>
+fires:
+  - name: what it shows
+    event: {flat ECS fields}          # or events: [...], in order, for correlations; lists: {name: [entry, ...]}
+quiet:
+  - name: ...
+    event: {...}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import yaml
+
+from rules.event import Value, instant
+from rules.matcher import Matcher
+from rules.replay import Replay
+from rules.ruleset import RuleSet, load
+from rules.values import flatten
+
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+SUFFIX = ".cases.yml"
+
+
+@dataclass(slots=True)
+class Results:
+    """What running the cases gave; each failure is one line that begins with its file."""
+
+    total: int = 0
+    passed: int = 0
+    rules: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def run(sources: Sequence[tuple[str, str]], beside: Iterable[tuple[str, str]]) -> Results:
+    """Run every case against its rule, routed by logsource as in production."""
+    out = Results()
+    tested: set[str] = set()
+    for name, text in beside:
+        _run_file(sources, name, text, out, tested)
+    out.rules = len(load(sources, {}).rules)
+    return out
+
+
+def _run_file(sources: Sequence[tuple[str, str]], name: str, text: str, out: Results, tested: set[str]) -> None:
+    rule_file = name.removesuffix(SUFFIX) + ".yml"
+    try:
+        found = yaml.safe_load(text)
+        wanted = {"fires": list(found.get("fires") or ()), "quiet": list(found.get("quiet") or ())}
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        out.failures.append(f"{name}:1: not a file of cases: {error}")
+        return
+    for kind, listed in wanted.items():
+        if not listed:
+            out.failures.append(f"{name}:1: no case under {kind!r}")
+        for case in listed:
+            out.total += 1
+            why = _judge(sources, rule_file, found.get("rule"), case, must=kind == "fires")
+            out.passed += not why
+            if why:
+                out.failures.append(f"{name}:1: {case.get('name', 'a case')}: {why}")
+
+
+def _judge(
+    sources: Sequence[tuple[str, str]], rule_file: str, rule: str | None, case: Mapping[str, object], *, must: bool
+) -> str | None:
+    lists = case.get("lists")
+    assert lists is None or isinstance(lists, dict)
+    ruleset = load([(name, text) for name, text in sources if name == rule_file], lists or {})
+    if ruleset.errors:
+        return str(ruleset.errors[0])
+    ids = [one.about.id for one in ruleset.correlations] + [one.about.id for one in ruleset.rules]
+    target = rule or next(iter(ids), None)
+    if target not in ids:
+        return f"no rule {target!r} in {rule_file}"
+    listed = case.get("events") or [case.get("event")]
+    assert isinstance(listed, list)
+    fired = target in _fired(ruleset, [flatten(one) for one in listed])
+    return None if fired is must else "did not fire" if must else "fired"
+
+
+def _fired(ruleset: RuleSet, events: Sequence[dict[str, Value]]) -> set[str]:
+    """Return the ids of what fired. Only what a rule's logsource lets it see is fed to it."""
+    matcher, replay = Matcher(ruleset), Replay(ruleset, every=False)
+    out: set[str] = set()
+    for number, fields in enumerate(events, 1):
+        moment = fields.get("@timestamp")
+        time = instant(moment) if isinstance(moment, str) else _START + timedelta(seconds=number)
+        hits = {hit.rule.about.id for hit in matcher.match(fields) if hit.state in (None, "holds")}
+        out |= hits | {shown.rule for shown in replay.feed(number, time, fields) if shown.group is not None and hits}
+    return out

@@ -1,0 +1,152 @@
+"""Rule files -> one rule set: references resolved, filters folded in, what is faulty left out and named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from rules import sigma
+from rules.faults import Fault, Report
+from rules.predicate import And
+from rules.sigma import Correlation, Document, Filter, Rule
+
+D = TypeVar("D", bound=Document)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Everything that was loaded, and everything that was wrong with it."""
+
+    rules: tuple[Rule, ...] = ()
+    correlations: tuple[Correlation, ...] = ()  # in an order in which each stands after those it refers to
+    filters: tuple[Filter, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    lists: Mapping[str, str] = field(default_factory=dict)  # name -> hash of its content
+    refers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # correlation id -> ids, as listed
+
+    @property
+    def errors(self) -> tuple[Fault, ...]:
+        return tuple(fault for fault in self.faults if not fault.warning)
+
+    def inactive(self, document: Document) -> str | None:
+        """Return why a document judges nothing, or None."""
+        if not isinstance(document, Correlation) and document.missing:
+            return f"no list {', '.join(sorted(document.missing))}"
+        dead = {rule.about.id: rule for rule in self.rules if rule.missing}
+        gone = [dead[name].about.title for name in self.refers.get(document.about.id, ()) if name in dead]
+        return f"{gone[0]!r} is inactive" if gone else None
+
+
+def load(files: Iterable[tuple[str, str]], lists: Mapping[str, Sequence[str]]) -> RuleSet:
+    """Return the rule set of (file name, text) pairs. Never raises: what is wrong is in `faults`, and left out."""
+    loaded: list[Document] = []
+    faults: list[Fault] = []
+    for name, source in files:
+        report = Report(name)
+        loaded += sigma.parse(name, source, lists, report)
+        faults += report.faults
+    kept = _distinct(loaded, faults)
+    rules = [document for document in kept if isinstance(document, Rule)]
+    filters = [document for document in kept if isinstance(document, Filter)]
+    correlations, refers = _resolved(kept, faults)
+    rules = _filtered(rules, filters, faults)
+    faults += _inactive([*rules, *filters])
+    hashes = {name: _hash(values) for name, values in lists.items()}
+    return RuleSet(tuple(rules), tuple(correlations), tuple(filters), tuple(sorted(faults)), hashes, refers)
+
+
+def _hash(values: Sequence[str]) -> str:
+    return hashlib.blake2b("\n".join(values).encode(), digest_size=16).hexdigest()
+
+
+def _distinct(loaded: Sequence[Document], faults: list[Fault]) -> list[Document]:
+    """The first document of an id is taken; a second one is a fault."""
+    seen: dict[str, Document] = {}
+    for document in loaded:
+        about = document.about
+        first = seen.setdefault(about.id, document)
+        if first is not document:
+            other = f"{first.about.file}:{first.about.line}"
+            faults.append(Fault(about.file, about.line, f"id {about.id!r} is that of another rule, at {other}"))
+    return list(seen.values())
+
+
+def _by_name(documents: Iterable[D]) -> dict[str, D]:
+    out: dict[str, D] = {}
+    for document in documents:
+        for name in document.about.names:
+            out.setdefault(name, document)
+    return out
+
+
+def _resolved(
+    documents: Sequence[Document], faults: list[Fault]
+) -> tuple[list[Correlation], dict[str, tuple[str, ...]]]:
+    """Return the correlations, inner ones first, with the ids that each refers to."""
+    names = _by_name(document for document in documents if not isinstance(document, Filter))
+    waiting = {document.about.id: document for document in documents if isinstance(document, Correlation)}
+    refers: dict[str, tuple[str, ...]] = {}
+    for identity, document in list(waiting.items()):
+        unknown = [name for name in document.correlating.rules if name not in names]
+        if unknown:
+            faults.append(_fault(document, f"correlation refers to {', '.join(unknown)}, which is not loaded"))
+            del waiting[identity]
+        else:
+            refers[identity] = tuple(names[name].about.id for name in document.correlating.rules)
+    ordered: list[Correlation] = []
+    done = {document.about.id for document in documents if isinstance(document, Rule)}
+    while ready := [name for name in waiting if all(inner in done for inner in refers[name])]:
+        ordered += [waiting.pop(name) for name in ready]
+        done.update(ready)
+    for identity, document in waiting.items():
+        cyclic = [inner for inner in refers.pop(identity) if inner in waiting]
+        what = f"correlation refers to itself through {cyclic[0]!r}" if cyclic else "correlation refers to a faulty one"
+        faults.append(_fault(document, what))
+    return ordered, refers
+
+
+def _fault(document: Document, what: str, *, warning: bool = False) -> Fault:
+    return Fault(document.about.file, document.about.line, what, warning)
+
+
+def _filtered(rules: Sequence[Rule], filters: Sequence[Filter], faults: list[Fault]) -> list[Rule]:
+    """AND each filter to the rules that it names and whose logsource it covers."""
+    out = {rule.about.id: rule for rule in rules}
+    names = _by_name(rules)
+    for one in filters:
+        if one.missing:
+            continue  # told as inactive; a filter that cannot be decided excludes nothing
+        unknown = [name for name in one.rules or () if name not in names]
+        if unknown:
+            faults.append(_fault(one, f"filter names {', '.join(unknown)}, which is not loaded", warning=True))
+        meant = rules if one.rules is None else [names[name] for name in one.rules if name in names]
+        for rule in _covered(one, meant, faults):
+            old = out[rule.about.id]
+            meaning = _hash((old.about.meaning, one.about.meaning))
+            out[rule.about.id] = replace(
+                old,
+                about=replace(old.about, meaning=meaning),
+                predicate=And((old.predicate, one.predicate)),
+                lists=old.lists | one.lists,
+            )
+    return list(out.values())
+
+
+def _covered(one: Filter, rules: Iterable[Rule], faults: list[Fault]) -> list[Rule]:
+    out: list[Rule] = []
+    for rule in rules:
+        if one.logsource is None or one.logsource.covers(rule.logsource):
+            out.append(rule)
+        elif one.rules is not None:
+            faults.append(_fault(one, f"filter's logsource does not cover that of {rule.about.title!r}", warning=True))
+    return out
+
+
+def _inactive(documents: Iterable[Rule | Filter]) -> list[Fault]:
+    return [
+        _fault(one, f"inactive: there is no list {', '.join(sorted(one.missing))}", warning=True)
+        for one in documents
+        if one.missing
+    ]

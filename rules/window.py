@@ -1,0 +1,131 @@
+"""What lies in (t - span, t] of a group's matches, and what a correlation measures of it, kept step by step."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+
+from rules.correlation_rule import Correlating
+from rules.predicate import And, Field, Not, Or, Predicate
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Seen:
+    """One match, as a correlation sees it. Ordered by event time, then id: never by when it was read."""
+
+    time: datetime
+    id: str  # the event's, or an inner correlation's alert
+    places: tuple[int, ...] = ()  # which of the referred rules, by place in the list
+    values: tuple[str | None, ...] = ()  # of the condition's fields, as text
+    number: float | None = None  # of the first of them
+    events: tuple[str, ...] = ()  # the events behind an inner correlation; else the id is the event
+    appended: datetime | None = field(default=None, compare=False)  # when the stream took it
+
+
+@dataclass(slots=True)
+class Window:
+    """The matches within the span, with the counts that make a step cheap."""
+
+    asks: Correlating
+    seen: deque[Seen] = field(default_factory=deque)
+    _distinct: Counter[tuple[str | None, ...]] = field(default_factory=Counter)
+    _rules: Counter[int] = field(default_factory=Counter)
+    _numbers: list[float] = field(default_factory=list)
+    _total: Fraction = Fraction(0)
+
+    def push(self, one: Seen) -> None:
+        """Take the next match, which is not before the last, and let go what is out of the span."""
+        self.advance(one.time)
+        self.seen.append(one)
+        self._rules.update(one.places)
+        if self.asks.type == "value_count" and None not in one.values:
+            self._distinct[one.values] += 1
+        if one.number is not None:
+            self._total += Fraction(one.number)
+            insort(self._numbers, one.number)
+
+    def advance(self, now: datetime) -> None:
+        start = now - self.asks.timespan
+        while self.seen and self.seen[0].time <= start:
+            self._drop(self.seen.popleft())
+
+    def _drop(self, one: Seen) -> None:
+        self._rules.subtract(one.places)
+        if self.asks.type == "value_count" and None not in one.values:
+            self._distinct[one.values] -= 1
+            if not self._distinct[one.values]:
+                del self._distinct[one.values]
+        if one.number is not None:
+            self._total -= Fraction(one.number)
+            del self._numbers[bisect_left(self._numbers, one.number)]
+
+    def value(self) -> float | None:
+        """Return what the correlation measures, or None where there is nothing to measure."""
+        match self.asks.type:
+            case "event_count":
+                return len(self.seen)
+            case "value_count":
+                return len(self._distinct)
+            case "value_sum":
+                return float(self._total)
+            case "value_avg":
+                return float(self._total / len(self._numbers)) if self._numbers else None
+            case "value_percentile" | "value_median":
+                share = self.asks.limits.percentile if self.asks.limits else 50.0
+                return percentile(self._numbers, share if self.asks.type == "value_percentile" else 50.0)
+            case "temporal":
+                return sum(self._rules[place] > 0 for place in range(len(self.asks.rules)))
+            case "temporal_ordered":
+                return in_order(self.seen, len(self.asks.rules))
+
+    def holds(self) -> bool:
+        """Whether the correlation's condition is true of what lies in the window."""
+        value = self.value()
+        if value is None:
+            return False
+        if self.asks.seen is not None:
+            return self._boolean(self.asks.seen) and self._ordered(value)
+        if self.asks.limits is None:
+            return value >= len(self.asks.rules)
+        return self.asks.limits.hold(value)
+
+    def _ordered(self, in_order_count: float) -> bool:
+        """A boolean condition of an ordered correlation: those rules that were seen were seen in the listed order."""
+        kinds = sum(self._rules[place] > 0 for place in range(len(self.asks.rules)))
+        return self.asks.type == "temporal" or in_order_count >= kinds
+
+    def _boolean(self, part: Predicate) -> bool:
+        match part:
+            case And(parts):
+                return all(map(self._boolean, parts))
+            case Or(parts):
+                return any(map(self._boolean, parts))
+            case Not(inner):
+                return not self._boolean(inner)
+            case Field(name):
+                return any(self._rules[place] > 0 for place, rule in enumerate(self.asks.rules) if rule == name)
+        return False
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """Return the percentile by linear interpolation between the two nearest ranks; None of nothing."""
+    if not ordered:
+        return None
+    place = (len(ordered) - 1) * share / 100
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def in_order(seen: Sequence[Seen] | deque[Seen], rules: int) -> int:
+    """Return the most rules that were seen one after the other in the listed order; one event is one step."""
+    longest = [0] * rules  # ending at this place of the list
+    for one in seen:
+        steps = [(place, 1 + max(longest[:place], default=0)) for place in one.places]
+        for place, length in steps:
+            longest[place] = max(longest[place], length)
+    return max(longest, default=0)
