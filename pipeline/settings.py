@@ -67,7 +67,7 @@ class SqliteStreamSettings(Model):
 class KafkaStreamSettings(Model):
     kind: Literal["kafka"]
     servers: list[str] = Field(min_length=1, description="host:port of some brokers")
-    security: dict[str, str | int | bool] = Field(
+    security: dict[str, str] = Field(
         default_factory=dict, description="kafka-python's security settings: security_protocol, sasl_mechanism, ..."
     )
     topic_prefix: str = Field("audit", description="topics are `<prefix>.events`, `<prefix>.alerts`, ...")
@@ -142,9 +142,13 @@ def _sources() -> list[FileSettings | JournaldSettings | HostMetricsSettings]:
     ]
 
 
+class ListFile(Model):
+    file: str = Field(description="one entry a line; `#` begins a comment")
+
+
 class RulesSettings(Model):
     paths: list[str] = Field(["builtin"], description="`builtin`: the shipped rules; else files or folders")
-    lists: dict[str, list[str] | dict[Literal["file"], str]] = Field(
+    lists: dict[str, list[str] | ListFile] = Field(
         default_factory=dict, description="what `|expand` reads: values, or {file: one a line}"
     )
 

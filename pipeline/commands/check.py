@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from pipeline import app
+from pipeline.adapters import build_route, open_channels
 from pipeline.commands.options import config_option, load_config
 from pipeline.config import ConfigError
 from pipeline.indexes import IndexUnavailable, Query
@@ -83,8 +84,8 @@ def _rules(config: Config) -> Iterator[Finding]:
 
 def _routes(config: Config) -> Iterator[Finding]:
     try:
-        app.build_route(config)
-        channels = app.open_channels(config)
+        build_route(config)
+        channels = open_channels(config)
     except (ConfigError, ValueError) as error:
         yield Finding(False, f"route: {error}")
         return

@@ -13,9 +13,8 @@ class Keep:
 
     name = "keep"
 
-    def __init__(self, trims: Sequence[Callable[[datetime], int]], closers: Sequence[Callable[[], None]]) -> None:
+    def __init__(self, trims: Sequence[Callable[[datetime], int]]) -> None:
         self._trims = trims
-        self._closers = closers
         self._last: datetime | None = None
 
     def step(self, now: datetime) -> bool:
@@ -27,5 +26,4 @@ class Keep:
         return False
 
     def close(self) -> None:
-        for close in self._closers:
-            close()
+        """What is trimmed is the caller's to close."""

@@ -1,0 +1,181 @@
+"""Config -> adapters, each imported when it is chosen, so that an extra that is not used need not be installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+from zoneinfo import ZoneInfo
+
+from pipeline import state
+from pipeline.config import secret
+from pipeline.indexes import Index
+from pipeline.settings import Config, FileSettings, HostMetricsSettings, JournaldSettings
+from pipeline.streams import Stream
+
+if TYPE_CHECKING:
+    from collectors.sources import Source
+    from notifiers.channels import Channel
+    from notifiers.route import Route
+    from pipeline.roles.collect import Feed
+    from pipeline.streams.sqlite import SqliteStream
+    from rules.faults import Fault
+    from rules.ruleset import RuleSet
+
+
+def open_stream(config: Config) -> Stream:
+    """Return a stream for the calling thread. Raises StreamUnavailable, StateError."""
+    settings = config.stream
+    if settings.kind == "sqlite":
+        return open_files(config, "stream")
+    from pipeline.streams.kafka import KafkaStream
+
+    return KafkaStream(settings.servers, security=settings.security, prefix=settings.topic_prefix)
+
+
+def open_files(config: Config, name: str) -> SqliteStream:
+    """Return the SQLite stream in one folder of the state: the stream itself, or a collector's journal."""
+    from pipeline.streams.sqlite import SqliteStream
+
+    limit = config.stream.limit if config.stream.kind == "sqlite" else config.stream.journal_limit
+    return SqliteStream(state.folder(config) / name, limit_bytes=limit)
+
+
+def open_index(config: Config) -> Index:
+    """Return an index for the calling thread. Raises IndexUnavailable, ConfigError, StateError."""
+    settings = config.index
+    if settings.kind == "sqlite":
+        from pipeline.indexes.sqlite import SqliteIndex
+
+        return SqliteIndex(state.folder(config) / "index")
+    from pipeline.indexes.elasticsearch import ElasticsearchIndex
+
+    return ElasticsearchIndex(
+        settings.hosts,
+        username=settings.username,
+        password=secret(settings.password, settings.password_file),
+        ca_file=settings.ca_file,
+        prefix=settings.prefix,
+    )
+
+
+def open_channels(config: Config) -> dict[str, list[Channel]]:
+    """Return each receiver's channels in order. Raises ConfigError for a secret that cannot be read."""
+    from notifiers.channels import terminal
+
+    receivers: dict[str, list[Channel]] = {}
+    for receiver in config.receivers:
+        channels: list[Channel] = []
+        for settings in receiver.channels:
+            if settings.kind == "terminal":
+                channels.append(terminal.Terminal(sys.stdout))
+            elif settings.kind == "slack":
+                from notifiers.channels.slack import Slack
+
+                token = secret(settings.token, settings.token_file) or ""
+                channels.append(Slack(token, settings.channel, settings.base_url))
+            elif settings.kind == "email":
+                channels.append(_email(config, settings.to))
+            else:
+                assert_never(settings)
+        receivers[receiver.name] = channels
+    return receivers
+
+
+def _email(config: Config, to: Sequence[str]) -> Channel:
+    from notifiers.channels.smtp import Server, Smtp
+
+    smtp = config.smtp
+    server = Server(
+        smtp.host,
+        smtp.port,
+        tls=smtp.tls,
+        username=smtp.username,
+        password=secret(smtp.password, smtp.password_file),
+        ca_file=str(smtp.ca_file) if smtp.ca_file else None,
+    )
+    return Smtp(server, smtp.sender, to)
+
+
+def open_sources(config: Config) -> list[Source]:
+    """Return the sources, each path of a file source on its own; journald leaves out what they carry."""
+    from collectors.sources.file import FileSource
+    from collectors.sources.host_metrics import HostMetricsSource
+    from collectors.sources.journald import AUTH_FACILITIES, JournaldSource
+
+    sources: list[Source] = []
+    for settings in config.sources:
+        match settings:
+            case FileSettings():
+                sources += [FileSource(f"file:{path}", [path], settings.format) for path in settings.paths]
+            case JournaldSettings():
+                carried = AUTH_FACILITIES if settings.facilities == "untailed" and _auth_is_tailed(config) else ()
+                sources.append(JournaldSource("journald", carried))
+            case HostMetricsSettings():
+                sources.append(HostMetricsSource("host_metrics", settings.every, settings.mounts))
+            case _:
+                assert_never(settings)
+    return sources
+
+
+def _auth_is_tailed(config: Config) -> bool:
+    paths = [path for settings in config.sources if isinstance(settings, FileSettings) for path in settings.paths]
+    return any(Path(path).name in ("auth.log", "secure") and Path(path).exists() for path in paths)
+
+
+def open_feeds(config: Config) -> list[Feed]:
+    """Return the sources with their formats and zones."""
+    from collectors.formats.registry import FORMATS, decode
+    from pipeline.roles.collect import Feed
+
+    by_path = {
+        f"file:{path}": settings
+        for settings in config.sources
+        if isinstance(settings, FileSettings)
+        for path in settings.paths
+    }
+    feeds = []
+    for source in open_sources(config):
+        settings = by_path.get(source.name)
+        format_ = FORMATS[source.format] if source.format else None
+        zone = _zone(settings.timezone) if settings else UTC
+        feeds.append(Feed(source, format_, zone, decode, prefix=settings.prefix if settings else None))
+    return feeds
+
+
+def _zone(name: str) -> tzinfo:
+    if name != "local":
+        from collectors.formats.when import zone
+
+        return zone(name)
+    link = Path("/etc/localtime")
+    try:
+        target = str(link.resolve())
+        return ZoneInfo(target.partition("/zoneinfo/")[2]) if "/zoneinfo/" in target else UTC
+    except (OSError, ValueError):
+        return UTC
+
+
+def open_rules(config: Config) -> RuleSet:
+    """Return the rules that the config names; what is faulty is left out and named in `faults`."""
+    from pipeline import rulesets
+    from rules.ruleset import load
+
+    faults: list[Fault] = []
+    configured = {
+        name: one if isinstance(one, list) else {"file": one.file} for name, one in config.rules.lists.items()
+    }
+    lists = rulesets.lists(configured, faults)
+    found = load(rulesets.sources(config.rules.paths, faults), lists)
+    return replace(found, faults=tuple(sorted([*found.faults, *faults])))
+
+
+def build_route(config: Config) -> Route:
+    """Return the route tree; a root without a receiver goes to the first one. Raises RouteError."""
+    from notifiers.route import parse
+
+    route = config.route.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True)
+    return parse({"receiver": config.receivers[0].name, **route})
