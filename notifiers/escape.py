@@ -6,27 +6,25 @@ import re
 import shlex
 from typing import Final
 
-# C0 and C1 controls (terminal escapes begin with one), line and paragraph separators, and the characters
-# that turn or hide text: bidi embeddings, overrides and isolates, zero-width signs, the byte order mark,
-# Unicode's tag block. A surrogate cannot be encoded and would stop a send.
-_UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 _SCHEME: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}):(?=//)|\bwww\.(?=[a-z0-9])|\b(?:mailto|javascript):")
 
 
 def line(text: str, limit: int = 200) -> str:
-    """Return the text on one line, with what cannot be seen as escapes, cut at `limit` characters."""
-    short = text[: limit + 1]
-    safe = _UNSAFE.sub(_shown, short)
-    return safe if len(text) <= limit else safe[:limit] + "…"
+    """Return the text on one line, cut at `limit` characters.
+
+    What is not printable is shown as an escape: controls (terminal escapes begin with one), characters that turn or
+    hide text, separators, surrogates, which no encoding takes.
+    """
+    short = text[:limit]
+    safe = short if short.isprintable() else "".join(one if one.isprintable() else _shown(one) for one in short)
+    return safe if len(text) <= limit else safe + "…"
 
 
-def _shown(found: re.Match[str]) -> str:
-    sign = ord(found[0])
-    if sign in (0x09, 0x0A, 0x0D, 0x2028, 0x2029):
+def _shown(sign: str) -> str:
+    number = ord(sign)
+    if sign.isspace():
         return " "
-    return f"\\x{sign:02x}" if sign < 0x100 else f"\\u{sign:04x}"
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 def inert(text: str, limit: int = 200) -> str:

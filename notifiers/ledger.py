@@ -166,8 +166,12 @@ class Ledger:
         return Wait(min(waits)) if waits else None
 
     def orphans(self) -> Sequence[Send]:
-        """Return the attempts that were intended and never answered."""
-        return tuple(one.send for one in self.owed() if one.open)
+        """Return the attempts that may have been under way when the one before stopped.
+
+        A receiver gets one message at a time, in order: what stands behind the first open one was never begun.
+        """
+        firsts = (next((one.send for one in sends.values() if one.open), None) for sends in self._owed.values())
+        return tuple(send for send in firsts if send is not None)
 
     # Applying: the only way in which the ledger changes, live and replayed.
 

@@ -42,13 +42,16 @@ class Notify:
 
     name = "notify"
 
-    def __init__(self, stream: Stream, route: Route, receivers: Mapping[str, Sequence[Channel]]) -> None:
+    def __init__(
+        self, stream: Stream, route: Route, receivers: Mapping[str, Sequence[Channel]], *, wait: float = _WAIT
+    ) -> None:
         unknown = route.receivers() - receivers.keys()
         if unknown:
             raise ValueError(f"route names receivers that do not exist: {', '.join(sorted(unknown))}")
         self._stream = stream
         self._route = route
         self._receivers = receivers
+        self._wait = wait
         self._postman = Postman(receivers)
         self._ledger: Ledger | None = None  # None: not the owner, or what was written last is not known
         self._owner = False
@@ -57,7 +60,9 @@ class Notify:
 
     def step(self, now: datetime) -> bool:
         answered = self._hear(now)
-        batch = self._stream.read(ALERTS, _GROUP, _LIMIT, _WAIT_BUSY if self._postman.busy else _WAIT)
+        batch = self._stream.read(
+            ALERTS, _GROUP, _LIMIT, min(_WAIT_BUSY, self._wait) if self._postman.busy else self._wait
+        )
         self._own(batch)
         if not self._owner:
             return answered

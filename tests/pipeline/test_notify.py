@@ -34,7 +34,7 @@ class Desk:
 
     def role(self) -> Notify:
         if self.notify is None:
-            self.notify = Notify(self.stream, parse(self.route), self.receivers)
+            self.notify = Notify(self.stream, parse(self.route), self.receivers, wait=0.005)
         return self.notify
 
     def tell(self, *alerts: Alert) -> None:

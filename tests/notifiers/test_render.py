@@ -1,0 +1,117 @@
+"""Messages: the first line, what follows, and that nothing which others wrote breaks out of its place."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifiers.escape import inert, line, shell, slack, term
+from notifiers.incident import Cause, Incident
+from notifiers.ledger import Ledger
+from notifiers.render import fallback, of_incident
+from notifiers.route import parse
+from rules.alert import Alert
+from tests.standins.alerts import NOW, disk, root_login
+
+
+def incident_of(alert: Alert) -> Incident:
+    ledger = Ledger(parse({"receiver": "security"}))
+    entry = ledger.judge(alert, Cause(topic="audit.alerts", offset=0), NOW + timedelta(seconds=1))
+    assert entry is not None
+    ledger.apply(entry)
+    (incident,) = ledger.incidents.values()
+    return incident
+
+
+def hostile(text: str) -> Incident:
+    alert = root_login()
+    fields = {**alert.fields, "user.name": text, "host.name": text, "event.original": text}
+    return incident_of(alert.model_copy(update={"fields": fields, "key": {"host.name": text}}))
+
+
+def test_the_first_line_tells_what_where_who_and_production() -> None:
+    first = of_incident(incident_of(root_login()), "page", NOW).text.splitlines()[0]
+    assert first == "HIGH  Root login over SSH: root from 203.0.113.9 on db-7 [production]"
+
+
+def test_an_environment_that_nobody_named_is_said_to_be_unknown() -> None:
+    alert = root_login()
+    fields = {name: value for name, value in alert.fields.items() if name != "service.environment"}
+    message = of_incident(incident_of(alert.model_copy(update={"fields": fields})), "page", NOW)
+    assert message.subject.endswith("[environment unknown]")
+
+
+def test_a_page_says_since_when_why_the_event_the_runbook_and_how_to_go_on() -> None:
+    text = of_incident(incident_of(disk()), "page", NOW).text
+    assert "Since                        02:14:00 UTC" in text
+    assert "0.93, threshold gte 0.9" in text
+    text = of_incident(incident_of(root_login()), "page", NOW).text
+    assert "Accepted publickey for root from 203.0.113.9 port 50022 ssh2" in text
+    assert "Runbook: https://runbooks.example.org/root-login" in text
+    assert "$ tocsin search 'user.name:root AND source.ip:203.0.113.9 AND host.name:db-7' --since 1h" in text
+
+
+def test_what_may_have_arrived_before_says_so_in_its_first_line() -> None:
+    message = of_incident(incident_of(root_login()), "page", NOW, repeat=True)
+    assert message.subject.startswith("(possible repeat) ")
+    assert "it may have reached you before" in message.text
+
+
+class _Tags(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, tuple[str, ...]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, tuple(name for name, _ in attrs)))
+
+
+@given(st.text(max_size=300))
+def test_no_text_changes_the_shape_of_a_message(text: str) -> None:
+    message, plain = (of_incident(hostile(one), "page", NOW) for one in (text, "x"))
+    assert _Tags(message.html).seen == _Tags(plain.html).seen or not text
+    assert "\n" not in message.subject
+    assert len(message.subject) < 2000
+    assert all(part.isprintable() for part in message.text.split("\n"))
+    for part in json.loads(json.dumps(message.blocks)):
+        assert part["type"] in ("section", "rich_text", "context")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<!channel>", "<@U123>", "<https://evil.example|click>", "*bold* <!here>", "&lt;!channel&gt;"],
+)
+def test_no_mention_and_no_link_reaches_slack(text: str) -> None:
+    message = of_incident(hostile(text), "page", NOW)
+    shown = json.dumps(message.blocks)
+    assert '"mrkdwn"' not in shown  # plain_text and rich_text alone, in which Slack reads neither
+    assert "<" not in fallback(message)
+    assert slack(text).count("<") == 0
+
+
+def test_a_link_that_an_attacker_wrote_is_not_one() -> None:
+    assert (
+        inert("see https://evil.example/a and www.evil.example")
+        == "see https[:]//evil.example/a and www[.]evil.example"
+    )
+
+
+def test_terminal_escapes_and_text_that_turns_round_are_shown_not_obeyed() -> None:
+    assert line("\x1b[2J\x07 root\u202etoor\x9b31m") == "\\x1b[2J\\x07 root\\u202etoor\\x9b31m"
+
+
+def test_a_command_to_paste_runs_nothing_else() -> None:
+    command = shell("tocsin", "search", term("user.name", "$(reboot)'; `id` \" OR *"))
+    assert command == """tocsin search 'user.name:"$(reboot)'"'"'; `id` \\" OR *"'"""
+
+
+def test_a_line_of_many_megabytes_is_cut() -> None:
+    message = of_incident(hostile("a" * 5_000_000), "page", NOW)
+    assert len(message.text) < 10_000
+    assert all(len(json.dumps(block)) < 40_000 for block in message.blocks)
