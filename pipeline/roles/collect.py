@@ -18,7 +18,7 @@ from pipeline.streams import EVENTS, StreamUnavailable
 from rules.event import Value, rfc3339
 
 _HEARTBEAT = timedelta(seconds=15)
-_HOLD = timedelta(seconds=1)  # how long a record waits for lines that may belong to it
+_HOLD = timedelta(milliseconds=100)  # how long a record waits for lines that may belong to it: writers write them at once
 _BATCH = 2000
 
 
