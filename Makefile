@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := README.md $(wildcard docs/*.md)
 
-.PHONY: help env env-dev run demo test check bench lock docs clean
+.PHONY: help env env-dev run demo test check lint bench lock docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,12 +37,18 @@ test: env-dev  ## everything, with real servers
 	@$(BIN)/python -m tests.services.setup
 	$(BIN)/python -m pytest
 
-check: env-dev  ## lint, types, layers, generated docs and the fast tests, in under a minute
+lint: env-dev  ## ruff, mypy, layers, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PYTHONPATH=. $(BIN)/cog --check -I . $(DOCS)
+
+check: lint  ## lint and the fast tests, in under a minute
 	$(BIN)/python -m pytest -q -m 'not server and not slow' -n 2
+
+docs: env-dev  ## write what the docs show of the code
+	PYTHONPATH=. $(BIN)/cog -r -I . $(DOCS)
 
 bench: env-dev  ## measure, against a named peer or limit each
 	$(BIN)/python benchmarks/run.py

@@ -18,7 +18,7 @@ from pipeline.streams import EVENTS, StreamUnavailable
 from rules.event import Value, rfc3339
 
 _HEARTBEAT = timedelta(seconds=15)
-_HOLD = timedelta(milliseconds=100)  # how long a record waits for lines that may belong to it: writers write them at once
+_HOLD = timedelta(milliseconds=100)  # for lines that may belong to the record: their writer writes them at once
 _BATCH = 2000
 
 
