@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import date, datetime
+from typing import Protocol, runtime_checkable
 
 from rules.event import Event, EventClass
 from rules.predicate import Predicate
@@ -64,3 +64,16 @@ class Index(Protocol):
     def search(self, query: Query) -> Page: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Retained(Protocol):
+    """What retention asks of an index; both adapters have it."""
+
+    def days(self) -> Sequence[tuple[EventClass, date, int]]:
+        """Return what there is: class, day and size in bytes, oldest first."""
+        ...
+
+    def drop(self, event_class: EventClass, before: date) -> int:
+        """Remove the class's whole days before that day, and return how many went."""
+        ...

@@ -61,10 +61,10 @@ def parse(query: str) -> p.Predicate:
     if len(query) > _LONGEST:
         raise SearchError(_LONGEST + 1, f"a query has at most {_LONGEST} characters")
     parser = _Parser(list(_tokens(query)))
-    if parser.here.kind == "end":
+    if parser.at_end():
         return p.And(())
     found = parser.any_of(0)
-    if parser.here.kind != "end":
+    if not parser.at_end():
         raise SearchError(parser.here.column, f"{parser.here.text!r} closes nothing; put it in quotes to search for it")
     return found
 
@@ -94,6 +94,9 @@ class _Parser:
     @property
     def here(self) -> Token:
         return self._tokens[self._at]
+
+    def at_end(self) -> bool:
+        return self.here.kind == "end"
 
     def _take(self) -> Token:
         token = self.here

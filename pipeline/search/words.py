@@ -58,7 +58,7 @@ def words_of(pattern: Pattern, *, whole: bool) -> tuple[Word, ...] | None:
             first = whole and number == 0
             last = whole and number == len(pattern) - 1
             out.extend(_within(fold(part), starts=first, ends=last))
-    if not out or (not whole and _maybe_unworded(pattern)):
+    if not out or (not whole and maybe_unworded(pattern)):
         return None
     return tuple(out)
 
@@ -73,6 +73,7 @@ def _within(text: str, *, starts: bool, ends: bool) -> list[Word]:
     return out
 
 
-def _maybe_unworded(pattern: Pattern) -> bool:
+def maybe_unworded(pattern: Pattern) -> bool:
+    """Return whether the pattern may stand within a value that no word stands for."""
     literals = [fold(part) for part in pattern if isinstance(part, str)]
     return all(_UNWORDED_TEXT.fullmatch(literal) for literal in literals)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.indexes import Document, Index, Page, Query
+from pipeline.indexes import Document, Index, Page, Query, Retained
 from pipeline.indexes.sqlite import SqliteIndex
 from pipeline.search.language import parse
 from rules import predicate as p
@@ -190,6 +190,20 @@ def test_a_field_with_a_name_of_no_use_costs_at_most_itself(subject: Subject, in
     assert ask(index, "made.up.2999:2999") == [1]
 
 
+def test_retention_takes_whole_days_of_one_class(subject: Subject) -> None:
+    index = subject.open()
+    assert isinstance(index, Retained)
+    day = timedelta(days=1)
+    put(subject, index, [document(n, ("auth", "db")[n % 2], time=NOON + (n // 2) * day) for n in range(6)])
+    assert [(name, str(when)) for name, when, _ in index.days()][:1] in (
+        [("auth", "2026-11-22")],
+        [("db", "2026-11-22")],
+    )
+    assert all(size > 0 for _, _, size in index.days())
+    assert index.drop("auth", (NOON + 2 * day).date()) == 2
+    assert ask(index, "*") == [5, 4, 3, 1]
+
+
 def test_a_very_long_value_is_found_by_its_end(subject: Subject, index: Index) -> None:
     long = "x" * 100_000 + " needle"
     put(subject, index, [document(1, message=long, user_name=long), document(2, message="hay")])
@@ -257,9 +271,22 @@ def fields_of(of: Document) -> dict[str, Value]:
 
 # Few names and values, near to each other, so that random predicates hold for some events and not for others.
 NAMES = ["user.name", "source.ip", "source.port", "message", "made.up", "system.memory.used.pct", "event.created"]
-TEXTS = ["", "root", "Root", "ROOT", "ro", "root x", "x root", "10.0.0.1", "10.0.0.12", "::1", "1", "01", "1.0", "true",
-         "é", "É", "İ", "K", "rİot", "a*b", "a?b", "[a]", "%", "_", "\\", '"', "'", "a\nb", "2026-11-22T12:00:00Z",
-         "2026",          "x" * 300, "\U0001f514", "ß", "null", "dead beef", "deadbeef", "é" * 200, "a" * 300 + " root"]  # fmt: skip
+TEXTS = [
+    *("", "root", "Root", "ROOT", "ro", "root x", "x root", "10.0.0.1", "10.0.0.12", "::1", "1", "01", "1.0", "true"),
+    *("é", "É", "İ", "K", "rİot", "a*b", "a?b", "[a]", "%", "_", "\\", '"', "'", "a\nb", "2026-11-22T12:00:00Z"),
+    *(
+        "2026",
+        "x" * 300,
+        "\U0001f514",
+        "ß",
+        "null",
+        "dead beef",
+        "deadbeef",
+        "é" * 200,
+        "a" * 300 + " root",
+        "y" * 3000,
+    ),
+]
 scalars = st.one_of(
     st.sampled_from(TEXTS),
     st.sampled_from([0, 1, -1, 22, 1.0, 0.5, 1e22, 2**53 + 1, 2**63, True, False, None]),
@@ -297,7 +324,13 @@ predicates = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+# Without shrinking: on a real server that takes minutes, and what fails is printed.
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 @given(st.lists(events, min_size=1, max_size=25), st.lists(predicates, min_size=40, max_size=40))
 def test_every_index_finds_what_memory_finds(
     subject: Subject, fields: list[dict[str, Value]], asked: list[p.Predicate]

@@ -36,13 +36,13 @@ xpack.security.http.ssl.enabled: true
 xpack.security.http.ssl.keystore.path: http.p12
 xpack.security.transport.ssl.enabled: false
 """
-# The least that the adapter needs: docs/search.md states the same privileges.
+# The least that the adapter needs: pipeline/indexes/elasticsearch.py states the same privileges.
 _ROLES = """\
 tocsin:
   cluster: [monitor, manage_index_templates]
   indices:
     - names: ["tocsin-*"]
-      privileges: [create_index, create, read, view_index_metadata, maintenance, delete_index]
+      privileges: [auto_configure, create, read, monitor, delete_index]
 """
 
 
