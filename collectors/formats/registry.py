@@ -11,6 +11,7 @@ from collectors.formats import Format
 _MODULES: Final = {
     "auto": "auto",
     "syslog": "syslog",
+    "auditd": "auditd",
     "sshd": "sshd_bare",
     "postgresql": "postgresql",
     "postgresql-json": "postgresql_json",
