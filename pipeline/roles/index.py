@@ -1,0 +1,87 @@
+"""The indexing role: what the stream holds, into the archive. Put first, commit after, so that nothing is lost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from pipeline.indexes import Document, Index, Refused
+from pipeline.indexes.documents import document
+from pipeline.records import DeadLetter
+from pipeline.streams import ALERTS, DEADLETTER, EVENTS, INCIDENTS, Message, Stored, Stream
+
+GROUP: Final = "index"
+BATCH: Final = 2_000
+WAIT_SECONDS: Final = 0.2  # how long an idle round waits for events before it looks for alerts and incidents
+_TOPICS: Final = (EVENTS, ALERTS, INCIDENTS)
+
+
+class Indexer:
+    """A Role. What was read and could not be put is put again by the next step; the index knows a repeat by its id."""
+
+    name = "index"
+
+    def __init__(self, stream: Stream, index: Index) -> None:
+        self._stream = stream
+        self._index = index
+        self._pending: list[Stored] = []
+        self.lost = 0  # records gone from the stream before they were indexed
+
+    def step(self, now: datetime) -> bool:
+        if not self._pending:
+            self._read()
+        if not self._pending:
+            return False
+        letters: list[Message] = []
+        documents: list[Document] = []
+        origins: dict[str, Stored] = {}
+        for record in self._pending:
+            try:
+                found = document(record)
+            except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
+                letters.append(_letter(record, f"{type(error).__name__}: {error}", None, now))
+                continue
+            if found is not None:
+                documents.append(found)
+                origins[found.id] = record
+        letters += [_letter_of(refused, origins, now) for refused in self._index.put(documents)]
+        if letters:
+            self._stream.append(DEADLETTER, letters)
+        self._commit()
+        return True
+
+    def close(self) -> None:
+        """The stream and the index are the caller's."""
+
+    def _read(self) -> None:
+        for topic in _TOPICS:
+            batch = self._stream.read(topic, GROUP, BATCH, WAIT_SECONDS if topic == EVENTS else 0.0)
+            self.lost += sum(batch.missing.values())
+            self._pending += batch.messages
+
+    def _commit(self) -> None:
+        """A commit that fails costs a repeat after a restart; what is indexed need not be put again."""
+        done, self._pending = self._pending, []
+        for topic in _TOPICS:
+            offsets = {one.partition: one.offset + 1 for one in done if one.topic == topic}
+            if offsets:
+                self._stream.commit(topic, GROUP, offsets)
+
+
+def _letter_of(refused: Refused, origins: dict[str, Stored], now: datetime) -> Message:
+    id_ = refused.document.id
+    return _letter(origins[id_], refused.reason, id_, now)
+
+
+def _letter(record: Stored, reason: str, event_id: str | None, now: datetime) -> Message:
+    letter = DeadLetter(
+        stage="index",
+        reason=reason[:2000],
+        time=now,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        event_id=event_id,
+        value=record.value.decode("utf-8", "backslashreplace"),
+    )
+    return Message(record.key, letter.model_dump_json().encode())
