@@ -45,9 +45,9 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield f"| `{key}` | {_type(field.annotation)} | {default} | {field.description or ''} |"
         if model not in inner:  # routes hold routes
             for found in inner:
-                many = "[]" if "list" in str(field.annotation) else ""
                 kind = found.model_fields.get("kind")
-                label = f"{key}{many}({get_args(kind.annotation)[0]})." if kind and len(inner) > 1 else f"{key}{many}."
+                which = f".{get_args(kind.annotation)[0]}" if kind and len(inner) > 1 else ""
+                label = f"{key}{which}."
                 yield from _rows(found, label)
 
 
