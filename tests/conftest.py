@@ -14,7 +14,9 @@ import pytest
 
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.kafka import Kafka
+from tests.services.postgres import Postgres
 from tests.services.process import CannotServe
+from tests.services.sshd import Sshd
 
 SERVERS = frozenset({"kafka", "elasticsearch", "postgres", "sshd"})
 
@@ -67,4 +69,16 @@ def kafka() -> Iterator[Kafka]:
 @pytest.fixture(scope="session")
 def elasticsearch() -> Iterator[Elasticsearch]:
     with serving("elasticsearch", Elasticsearch) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with serving("postgres", Postgres) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    with serving("sshd", Sshd) as server:
         yield server
