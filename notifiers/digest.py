@@ -1,4 +1,4 @@
-"""Many alerts in one message: gathered while they come, told when no more did. Pure; timers run on `now`."""
+"""Many alerts in one message: gathered while they come, told when their time has come. Pure; `now` is passed in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from notifiers.incident import Digest, Line
+from notifiers.incident import Digest, Fate, Gathered, Line
 from rules.alert import Alert, Level
 
-QUIET: Final = timedelta(seconds=3)  # told once nothing joined for so long,
+QUIET: Final = timedelta(seconds=3)  # old news are told once nothing joined for so long,
 LATEST: Final = timedelta(seconds=60)  # or when the first has waited so long
 _LINES: Final = 12
 _RANK: Final[dict[Level, int]] = {"critical": 0, "high": 1, "medium": 2, "low": 3, "informational": 4}
@@ -19,31 +19,35 @@ _RANK: Final[dict[Level, int]] = {"critical": 0, "high": 1, "medium": 2, "low": 
 class Gathering:
     """What one receiver will be told in one message. It holds counts and the best lines, never every alert."""
 
+    kind: Gathered
+    until: datetime  # the latest moment
     began: datetime
     touched: datetime
     first: datetime
     last: datetime
     counts: dict[str, int] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    incidents: set[str] = field(default_factory=set)
 
-    def add(self, alert: Alert, line: Line, now: datetime) -> None:
-        title = alert.rule.title
+    def add(self, title: str, line: Line, now: datetime) -> None:
         self.touched = now
-        self.first, self.last = min(self.first, alert.time), max(self.last, alert.time)
+        self.first, self.last = min(self.first, line.time), max(self.last, line.time)
         self.counts[title] = self.counts.get(title, 0) + 1
+        self.incidents.add(line.incident)
         if all(line.text != known.text for known in self.lines):
             self.lines = sorted([*self.lines, line], key=_telling)[:_LINES]
 
     def deadline(self) -> datetime:
-        return min(self.touched + QUIET, self.began + LATEST)
+        return min(self.touched + QUIET, self.until) if self.kind in ("digest", "catchup") else self.until
 
     def digest(self) -> Digest:
-        return Digest(counts=self.counts, lines=tuple(self.lines), first=self.first, last=self.last)
+        return Digest(counts=dict(self.counts), lines=tuple(self.lines), first=self.first, last=self.last)
 
 
-def gathering(alert: Alert, now: datetime) -> Gathering:
+def gathering(alert: Alert, fate: Fate, now: datetime) -> Gathering:
     """Return an empty gathering that begins with this alert."""
-    return Gathering(began=now, touched=now, first=alert.time, last=alert.time)
+    until = fate.until or now + LATEST
+    return Gathering(fate.gathering or "digest", until, now, now, first=alert.time, last=alert.time)
 
 
 def _telling(line: Line) -> tuple[int, float]:

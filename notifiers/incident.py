@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from notifiers.silence import Silence
 from rules.alert import Alert
 from rules.event import SCHEMA, Value
 
@@ -26,7 +27,9 @@ What: TypeAlias = Literal[
     "fired",  # the first alert of an occurrence
     "repeated",  # the same again: silent
     "news",  # a value in a `tell` field that the incident has not seen
-    "woke",  # a live alert in an incident that was only told as old news
+    "woke",  # a live alert in an incident of which nobody heard, or only as old news
+    "unmuted",  # what kept it quiet has ended, and it still is so
+    "reminded",  # nobody has acknowledged it for the route's repeat_interval
     "settled",  # the alert's final ids are known: silent
     "cleared",  # the condition no longer holds
     "expired",  # an event, and nothing more of it for the time to live
@@ -34,8 +37,20 @@ What: TypeAlias = Literal[
     "closed",  # by a person
     "assigned",  # by a person
 ]
-Kind: TypeAlias = Literal["page", "news", "reopened", "acknowledged", "resolved", "digest", "catchup"]
-Held: TypeAlias = Literal["digest", "catchup"]  # told together with others, not by a message of its own
+Kind: TypeAlias = Literal[
+    "page",
+    "news",
+    "reopened",
+    "reminder",
+    "acknowledged",
+    "resolved",
+    "silenced",
+    "digest",
+    "catchup",
+    "group",
+    "storm",
+]
+Gathered: TypeAlias = Literal["digest", "catchup", "group", "storm"]  # told with others, in one message
 
 # (state before, what happened) -> (state after, the message it causes). What is not listed changes nothing.
 TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = MappingProxyType(
@@ -45,6 +60,8 @@ TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = Ma
         ("triggered", "repeated"): ("triggered", None),
         ("triggered", "news"): ("triggered", "news"),
         ("triggered", "woke"): ("triggered", "page"),
+        ("triggered", "unmuted"): ("triggered", "page"),
+        ("triggered", "reminded"): ("triggered", "reminder"),
         ("triggered", "settled"): ("triggered", None),
         ("triggered", "cleared"): ("resolved", "resolved"),
         ("triggered", "expired"): ("resolved", None),
@@ -93,6 +110,20 @@ class Digest(_Model):
     last: datetime
 
 
+class Fate(_Model):
+    """What became of an alert for one receiver, and by which name (law 12)."""
+
+    how: Literal["sent", "held", "muted"]
+    why: str = ""
+    gathering: Gathered | None = None  # held: what it is told with
+    until: datetime | None = None  # held: the latest moment at which that is told
+
+    @property
+    def heard(self) -> bool:
+        """Whether the receiver hears of it as news: a digest of old news is not enough to keep the next one quiet."""
+        return self.how == "sent" or self.gathering not in (None, "digest")
+
+
 class Send(_Model):
     """A message that a receiver must get: *send intended*. `attempt` counts from 1 over all its channels."""
 
@@ -104,6 +135,7 @@ class Send(_Model):
     attempt: int = 1
     repeat: bool = False  # an earlier attempt may have arrived
     digest: Digest | None = None
+    gathering: str | None = None  # the name of what was gathered and ends with this send
 
 
 class Answer(_Model):
@@ -136,8 +168,8 @@ class Transition(_Model):
     replaces: tuple[str, ...] = ()
     told: dict[str, tuple[str, ...]] = {}  # new values of the rule's `tell` fields
     alert: Alert | None = None  # whole where it is shown to people; None for a silent repeat
-    held: Held | None = None
-    receivers: tuple[str, ...] = ()  # who hears of this incident
+    fates: dict[str, Fate] = {}  # receiver -> what became of it
+    remind: datetime | None = None  # when nobody having acknowledged it is news
     person: str | None = None
     note: str | None = None
 
@@ -151,6 +183,7 @@ class Entry(_Model):
     transition: Transition | None = None
     intended: tuple[Send, ...] = ()
     answered: Answer | None = None
+    silence: Silence | None = None  # begun, changed or ended by a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +200,15 @@ class Incident:
     last: datetime  # event time of the latest alert
     count: int
     told: Mapping[str, frozenset[str]]
-    receivers: tuple[str, ...]
-    paged: bool  # told by a message of its own, not only in a digest
-    caught_up: bool  # told in a catch-up message, so its end is told too
+    heard: frozenset[str] = frozenset()  # receivers that heard of it, other than as old news
+    muted: Mapping[str, str] = field(default_factory=dict)  # receivers kept from hearing of it, and why
+    remind: datetime | None = None
     person: str | None = None  # who acknowledged, closed or has it
+
+
+def ends_at(incident: Incident, ttl: timedelta) -> datetime:
+    """Return when an event's incident ends by itself: counted from when people heard of it, old news from the event."""
+    return (max(incident.last, incident.seen) if incident.heard else incident.last) + ttl
 
 
 def key_of(alert: Alert) -> str:
@@ -215,7 +253,7 @@ def happened(incident: Incident | None, alert: Alert, *, known: bool, held: bool
         return None if stale else "fired"
     if held:
         return "repeated"
-    if not incident.paged:
+    if not incident.heard:
         return "woke"
     return "news" if unheard(incident, alert) else "repeated"
 
@@ -231,21 +269,30 @@ def advance(incident: Incident | None, step: Transition, time: datetime) -> Inci
     if step.what == "fired" or incident is None:
         return _opened(step, time)
     told = {name: incident.told.get(name, frozenset()) | frozenset(step.told.get(name, ())) for name in step.told}
-    by_alert = step.what in ("repeated", "news", "woke")
+    heard = incident.heard | _hearing(step)
+    shown = step.alert if step.what != "repeated" else None
     return replace(
         incident,
         state=step.state,
-        alert=step.alert or incident.alert,
-        opened=step.alert.since if step.alert and step.what == "woke" else incident.opened,
-        seen=time if step.alert else incident.seen,
+        alert=shown or incident.alert,
+        opened=shown.since if shown and not incident.heard else incident.opened,
+        seen=time if shown else incident.seen,
         last=max(incident.last, step.event_time),
-        count=incident.count + by_alert,
+        count=incident.count + (step.what in ("repeated", "news", "woke")),
         told={**incident.told, **told} if told else incident.told,
-        receivers=incident.receivers + tuple(one for one in step.receivers if one not in incident.receivers),
-        paged=incident.paged or (by_alert and step.held is None),
-        caught_up=incident.caught_up or step.held == "catchup",
+        heard=heard,
+        muted={name: why for name, why in {**incident.muted, **_muted(step)}.items() if name not in heard},
+        remind=step.remind or (incident.remind if step.state == "triggered" else None),
         person=step.person or (None if step.what in ("news", "woke") else incident.person),
     )
+
+
+def _hearing(step: Transition) -> frozenset[str]:
+    return frozenset(name for name, fate in step.fates.items() if fate.heard)
+
+
+def _muted(step: Transition) -> dict[str, str]:
+    return {name: fate.why for name, fate in step.fates.items() if fate.how == "muted"}
 
 
 def _opened(step: Transition, time: datetime) -> Incident:
@@ -262,7 +309,7 @@ def _opened(step: Transition, time: datetime) -> Incident:
         last=step.event_time,
         count=1,
         told={name: frozenset(values) for name, values in step.told.items()},
-        receivers=step.receivers,
-        paged=step.held is None,
-        caught_up=step.held == "catchup",
+        heard=_hearing(step),
+        muted=_muted(step),
+        remind=step.remind,
     )

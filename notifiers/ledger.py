@@ -1,154 +1,93 @@
 """Ledger: all that the notifier knows, rebuilt from `audit.incidents` alone.
 
-Decisions are made once and written down; `apply` is the only way in which the ledger changes, so that a successor
-who replays the log stands exactly where the one before stood, and decides nothing anew. No clock, no I/O: `now` is
-passed in, and `deadline` says when to come back.
+Decisions are made once (notifiers.judge) and written down; `apply` is the only way in which the ledger changes, so
+that a successor who replays the log stands exactly where the one before stood, and decides nothing anew.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from notifiers.delivery import Down, Pending, Try, Wait, after, following, rest
 from notifiers.digest import Gathering, gathering
-from notifiers.incident import (
-    TABLE,
-    Answer,
-    Cause,
-    Entry,
-    Held,
-    Incident,
-    Kind,
-    Line,
-    Send,
-    Transition,
-    What,
-    advance,
-    happened,
-    key_of,
-    mark_of,
-    slim,
-    tell_values,
-    unheard,
-)
-from notifiers.render import LATE, headline
-from notifiers.route import Route, receivers_of
+from notifiers.incident import Answer, Entry, Fate, Incident, Line, Send, Transition, advance, ends_at
+from notifiers.inhibit import Inhibitor
+from notifiers.policy import Policy
+from notifiers.render import headline
+from notifiers.route import labels_of
+from notifiers.silence import Silences
 from rules.alert import Alert
 
-TTL: Final = timedelta(hours=4)  # an event's incident ends when nothing more happened for so long
+_MINUTE: Final = timedelta(minutes=1)
+_COUNTED: Final = ("page", "news", "reopened", "resolved", "group", "storm")  # what counts towards a storm
 
 
 class Ledger:
     """Every incident by its key, and every message that is still owed. Serves one thread."""
 
-    def __init__(self, route: Route, ttl: timedelta = TTL) -> None:
-        self._route = route
-        self._ttl = ttl
+    def __init__(self, policy: Policy) -> None:
+        self.ttl = policy.ttl
         self.incidents: dict[str, Incident] = {}
+        self.silences = Silences()
+        self.inhibitor = Inhibitor(policy.inhibit)
         self.positions: dict[str, int] = {}  # topic -> offset after the last record that caused an entry
-        self._past: dict[str, Incident] = {}  # earlier occurrences of which somebody is still owed a message
+        self.gathered: dict[tuple[str, str], Gathering] = {}  # (receiver, name) -> what will be told in one
+        self.flushed: dict[tuple[str, str], datetime] = {}
+        self.quiet: set[str] = set()  # keys of incidents of which somebody was kept from hearing
+        self.announced: set[tuple[str, str]] = set()  # (silence, receiver) that were told of each other
         self._keys: dict[str, str] = {}  # incident id -> key
+        self._past: dict[str, Incident] = {}  # earlier occurrences of which somebody is still owed a message
         self._marks: set[str] = set()
         self._owed: dict[str, dict[str, Pending]] = {}  # receiver -> send id -> what it must still get, in order
         self._receipts: dict[tuple[str, str, int], str] = {}
         self._down: dict[str, dict[int, Down]] = {}
-        self._held: dict[tuple[str, Held], Gathering] = {}
-        self._ends: list[tuple[datetime, str]] = []  # heap: when an event's incident may expire
+        self._recent: dict[str, deque[datetime]] = {}  # receiver -> when its last messages were intended
+        self.ends: list[tuple[datetime, str]] = []  # heaps: when an event's incident may expire,
+        self.reminders: list[tuple[datetime, str]] = []  # and when an unacknowledged one is told again
+
+    # Asking
 
     def by_id(self, incident: str) -> Incident | None:
         key = self._keys.get(incident)
         found = self.incidents.get(key) if key else None
         return found if found is not None and found.id == incident else self._past.get(incident)
 
-    def failures(self, send: Send) -> Sequence[str]:
-        """Return how this send failed on the receiver's other channels."""
-        pending = self._owed.get(send.receiver, {}).get(send.id)
-        return [said for channel, said in pending.failures.items() if channel != send.channel] if pending else []
+    def knows(self, *marks: str) -> bool:
+        """Say whether one of these transitions was seen before."""
+        return any(mark in self._marks for mark in marks)
+
+    def lately(self, receiver: str, now: datetime) -> int:
+        """Return how many messages were intended for the receiver within the last minute."""
+        times = self._recent.get(receiver, deque())
+        while times and times[0] <= now - _MINUTE:
+            times.popleft()
+        return len(times)
 
     def receipt(self, send: Send) -> str | None:
         """Return the receipt of the incident's last message on the channel that this send will use."""
         return self._receipts.get((send.incident or "", send.receiver, send.channel))
 
-    def owed(self) -> Sequence[Pending]:
-        return tuple(pending for sends in self._owed.values() for pending in sends.values())
+    def failures(self, send: Send) -> Sequence[str]:
+        """Return how this send failed on the receiver's other channels."""
+        pending = self._owed.get(send.receiver, {}).get(send.id)
+        return [said for channel, said in pending.failures.items() if channel != send.channel] if pending else []
 
-    # Deciding: what should be written down. Nothing here changes the ledger.
+    def owed(self) -> Iterator[Pending]:
+        return (pending for sends in self._owed.values() for pending in sends.values())
 
-    def judge(self, alert: Alert, cause: Cause, now: datetime) -> Entry | None:
-        """Return what this alert means, or None where it changes nothing."""
-        mark = mark_of(alert)
-        receivers = receivers_of(self._route, alert)
-        if mark in self._marks or not receivers:
-            return None
-        key = key_of(alert)
-        incident = self.incidents.get(key)
-        held = self._holds(alert, now)
-        known = any(f"{name}/fired" in self._marks for name in (alert.id, *alert.replaces))
-        what = happened(incident, alert, known=known, held=held is not None)
-        step = what and TABLE.get((incident.state if incident else None, what))
-        if not what or not step:
-            return None
-        state, kind = step
-        occurrence = (incident.occurrence if incident else 0) + (what == "fired")
-        opens = incident is None or what == "fired"
-        transition = Transition(
-            incident=f"{key}-{occurrence}",
-            key=key,
-            occurrence=occurrence,
-            what=what,
-            state=state,
-            alert_id=alert.id,
-            mark=mark,
-            event_time=alert.time,
-            replaces=alert.replaces,
-            told={} if held else _told(None if opens else incident, alert),
-            alert=slim(alert) if kind or held else None,
-            held=held,
-            receivers=receivers if opens or incident is None else _union(incident.receivers, receivers),
-        )
-        sends = () if held or not self._is_told(incident, kind) else _sends(transition, kind, cause)
-        return Entry(time=now, cause=cause, transition=transition, intended=sends)
+    def down(self) -> Mapping[str, Mapping[int, Down]]:
+        """Return the channels that failed last, by receiver."""
+        return self._down
 
-    def _holds(self, alert: Alert, now: datetime) -> Held | None:
-        """Old news is told as old (law 9); a critical alert that comes late goes out at once, and says so."""
-        if alert.step not in ("fired", "updated"):
-            return None
-        if alert.old:
-            return "digest"
-        return "catchup" if now - alert.time > LATE and alert.rule.level != "critical" else None
-
-    @staticmethod
-    def _is_told(incident: Incident | None, kind: Kind | None) -> bool:
-        """The end is told to whoever heard of the beginning."""
-        if kind != "resolved" or incident is None:
-            return kind is not None
-        return incident.paged or incident.caught_up
-
-    def due(self, now: datetime) -> Iterator[Entry]:
-        """Return what time alone makes happen: digests that are complete, incidents that end by themselves."""
-        for (receiver, held), gathered in self._held.items():
-            if gathered.deadline() <= now:
-                name = f"{held}:{receiver}:{gathered.began.isoformat()}"
-                send = Send(id=name, receiver=receiver, kind=held, digest=gathered.digest())
-                yield Entry(time=now, intended=(send,))
-        while self._ends and self._ends[0][0] <= now:
-            _, key = heapq.heappop(self._ends)
-            incident = self.incidents[key]
-            if incident.state == "resolved":
-                continue
-            if incident.last + self._ttl <= now:
-                yield Entry(time=now, transition=_by_time(incident, "expired"))
-            else:
-                heapq.heappush(self._ends, (incident.last + self._ttl, key))
-
-    def deadline(self) -> datetime | None:
-        """Return when `due` must be asked next."""
-        times = [gathered.deadline() for gathered in self._held.values()] + [end for end, _ in self._ends[:1]]
-        return min(times, default=None)
+    def gathers(self, receiver: str, incident: str) -> tuple[str, Gathering] | None:
+        """Return what the receiver will be told in one and this incident is part of, with its name."""
+        of_receiver = ((name, one) for (whose, name), one in self.gathered.items() if whose == receiver)
+        return next(((name, one) for name, one in of_receiver if incident in one.incidents), None)
 
     def attempt(self, receiver: str, channels: int, now: datetime) -> Pending | Try | Wait | None:
         """Return what the receiver is owed first: an attempt already written down, one to write down, or a wait.
@@ -178,6 +117,8 @@ class Ledger:
     def apply(self, entry: Entry) -> None:
         if entry.cause:
             self.positions[entry.cause.topic] = entry.cause.offset + 1
+        if entry.silence:
+            self.silences.put(entry.silence)
         if entry.transition:
             self._transit(entry.transition, entry.time)
         for send in entry.intended:
@@ -187,6 +128,8 @@ class Ledger:
 
     def _transit(self, step: Transition, time: datetime) -> None:
         before = self.incidents.get(step.key)
+        if before is None and step.alert is None:
+            return  # the log no longer holds how it began
         incident = advance(before, step, time)
         if before is not None and before.id != incident.id:
             self._replace(before)
@@ -194,10 +137,28 @@ class Ledger:
         self._keys[step.incident] = step.key
         if step.mark:
             self._marks.update((step.mark, f"{step.alert_id}/fired"))
+        self._time(step, incident)
+        self._watch(incident)
+        for receiver, fate in step.fates.items():
+            if fate.how == "held" and step.alert:
+                self._gather(receiver, fate, step, step.alert, time)
+
+    def _time(self, step: Transition, incident: Incident) -> None:
         if step.what == "fired" and incident.alert.rule.kind == "event":
-            heapq.heappush(self._ends, (incident.last + self._ttl, step.key))
-        if step.held and step.alert:
-            self._gather(step, step.held, step.alert, time)
+            heapq.heappush(self.ends, (ends_at(incident, self.ttl), step.key))
+        if step.remind is not None:
+            heapq.heappush(self.reminders, (step.remind, step.key))
+
+    def _watch(self, incident: Incident) -> None:
+        if incident.state == "resolved":
+            self.inhibitor.ends(incident.key)
+            self.quiet.discard(incident.key)
+            return
+        self.inhibitor.fires(incident.key, labels_of(incident.alert))
+        if incident.muted:
+            self.quiet.add(incident.key)
+        else:
+            self.quiet.discard(incident.key)
 
     def _replace(self, past: Incident) -> None:
         """Forget an earlier occurrence, unless a message about it is still to be written."""
@@ -205,18 +166,25 @@ class Ledger:
         owed = {one.send.incident for one in self.owed()}
         self._past = {name: one for name, one in {**self._past, past.id: past}.items() if name in owed}
 
-    def _gather(self, step: Transition, held: Held, alert: Alert, time: datetime) -> None:
-        line = Line(incident=step.incident, time=alert.time, level=alert.rule.level, text=headline(alert))
-        for receiver in step.receivers:
-            gathered = self._held.setdefault((receiver, held), gathering(alert, time))
-            gathered.add(alert, line, time)
+    def _gather(self, receiver: str, fate: Fate, step: Transition, alert: Alert, time: datetime) -> None:
+        over = "RESOLVED: " if step.state == "resolved" else ""
+        line = Line(incident=step.incident, time=alert.time, level=alert.rule.level, text=over + headline(alert))
+        gathered = self.gathered.setdefault((receiver, fate.why), gathering(alert, fate, time))
+        gathered.add(over + alert.rule.title, line, time)
 
     def _intend(self, send: Send, time: datetime) -> None:
         owed = self._owed.setdefault(send.receiver, {})
         known = owed.get(send.id)
-        if send.kind in ("digest", "catchup") and known is None:
-            self._held.pop((send.receiver, "digest" if send.kind == "digest" else "catchup"), None)
         owed[send.id] = replace(known, send=send, open=True) if known else Pending(send, time, open=True)
+        if known is not None:
+            return
+        if send.gathering is not None and (send.receiver, send.gathering) in self.gathered:
+            del self.gathered[send.receiver, send.gathering]
+            self.flushed[send.receiver, send.gathering] = time
+        if send.kind in _COUNTED:
+            self._recent.setdefault(send.receiver, deque(maxlen=1000)).append(time)
+        if send.kind == "silenced":
+            self.announced.add((send.id, send.receiver))
 
     def _answer(self, answer: Answer, time: datetime) -> None:
         owed = self._owed.get(answer.receiver, {})
@@ -231,41 +199,3 @@ class Ledger:
             owed[answer.send] = after(pending, answer, time)
             if not answer.rejected:
                 down[answer.channel] = rest(down.get(answer.channel), answer, time)
-
-
-def _told(incident: Incident | None, alert: Alert) -> dict[str, tuple[str, ...]]:
-    if incident is not None:
-        return unheard(incident, alert)
-    return {name: tuple(sorted(values)) for name, values in tell_values(alert).items()}
-
-
-def _union(some: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*some, *more)))
-
-
-def _sends(step: Transition, kind: Kind | None, cause: Cause) -> tuple[Send, ...]:
-    if kind is None:
-        return ()
-    return tuple(
-        Send(
-            id=f"{step.incident}:{kind}:{cause.topic}:{cause.offset}:{receiver}",
-            receiver=receiver,
-            kind=kind,
-            incident=step.incident,
-        )
-        for receiver in step.receivers
-    )
-
-
-def _by_time(incident: Incident, what: What) -> Transition:
-    state, _ = TABLE[incident.state, what]
-    return Transition(
-        incident=incident.id,
-        key=incident.key,
-        occurrence=incident.occurrence,
-        what=what,
-        state=state,
-        alert_id="",
-        mark="",
-        event_time=incident.last,
-    )

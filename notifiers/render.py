@@ -25,10 +25,21 @@ _WORD: Final[Mapping[Kind, str]] = {
     "page": "",
     "news": "NEW VALUE",
     "reopened": "REOPENED",
+    "reminder": "STILL SO",
     "acknowledged": "ACKNOWLEDGED",
+    "silenced": "SILENCED",
+    "group": "GROUP",
+    "storm": "STORM",
     "resolved": "RESOLVED",
     "digest": "OLD NEWS",
     "catchup": "CAUGHT UP",
+}
+
+_WHY: Final[Mapping[Kind, str]] = {
+    "digest": "They stood in the logs before Tocsin first read them.",
+    "catchup": "They were judged more than an hour after they happened.",
+    "group": "They came together, by the route's group_by.",
+    "storm": "There were too many to tell one by one.",
 }
 
 
@@ -117,6 +128,8 @@ def of_incident(incident: Incident, kind: Kind, now: datetime, *, repeat: bool =
     subject = prefix + headline(alert)
     if kind == "page" and incident.seen - alert.time > LATE:
         subject += f" (happened {clock(alert.time, incident.seen)}, seen {clock(incident.seen, incident.seen)})"
+    if kind == "page" and incident.state == "resolved" and alert.rule.kind == "condition":
+        subject += " (resolved meanwhile)"
     if repeat:
         subject = "(possible repeat) " + subject
     view = View(
@@ -129,25 +142,20 @@ def of_incident(incident: Incident, kind: Kind, now: datetime, *, repeat: bool =
         warnings=_warnings(note, repeat=repeat),
     )
     change = "" if kind == "page" else f"{word or kind}: {_change(incident, kind)}"
-    return _message(incident.id, view, now, change, loud=kind in ("news", "reopened"))
+    return _message(incident.id, view, now, change, loud=kind in ("news", "reopened", "reminder"))
 
 
 def of_digest(digest: Digest, kind: Kind, now: datetime, name: str, *, repeat: bool = False, note: str = "") -> Message:
     """Return one message that tells of many alerts: how many by rule, and the most telling lines."""
     total = sum(digest.counts.values())
     span = f"{clock(digest.first)} to {clock(digest.last)}"
-    why = (
-        "They stood in the logs before Tocsin first read them."
-        if kind == "digest"
-        else "They were judged more than an hour after they happened."
-    )
     subject = f"{_WORD[kind]}: {total} alert{'s' * (total != 1)} from {span}"
     counts = sorted(digest.counts.items(), key=lambda pair: (-pair[1], pair[0]))
     view = View(
         subject=("(possible repeat) " if repeat else "") + subject,
         level="",
         facts=tuple((f"{count} x", inert(title, 120)) for title, count in counts[:50]),
-        event=why,
+        event=_WHY.get(kind, ""),
         commands=(shell("tocsin", "incidents", "list"),),
         runbook="",
         lines=tuple(f"{clock(one.time)}  {one.level:<13} {inert(one.text, 300)}" for one in digest.lines),
@@ -189,6 +197,7 @@ def _facts(incident: Incident, now: datetime) -> tuple[tuple[str, str], ...]:
     facts += [
         ("All " + name, inert(", ".join(sorted(some)), 300)) for name, some in incident.told.items() if len(some) > 1
     ]
+    facts += [("Not told", f"{inert(name, 80)}: {inert(why, 200)}") for name, why in incident.muted.items()]
     facts.append(("State", f"{incident.state}{f' ({inert(incident.person, 60)})' if incident.person else ''}"))
     return tuple(facts)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Literal, TypeAlias, cast
 
 import re2
@@ -21,7 +22,10 @@ Labels: TypeAlias = Mapping[str, str]
 Op: TypeAlias = Literal["=", "!=", "=~", "!~"]
 
 _MATCHER = re.compile(r'\s*(?P<label>[^\s=!~"{},]+|"[^"]*")\s*(?P<op>=~|!~|!=|=)\s*(?P<value>.*?)\s*', re.DOTALL)
-_KNOWN = frozenset({"receiver", "matchers", "match", "match_re", "continue", "routes"})
+_TIMERS = ("group_wait", "group_interval", "repeat_interval")
+_LISTS = ("group_by", "mute_time_intervals", "active_time_intervals")
+_KNOWN = frozenset({"receiver", "matchers", "match", "match_re", "continue", "routes", *_TIMERS, *_LISTS})
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 class RouteError(ValueError):
@@ -53,6 +57,16 @@ class Matcher:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """How alerts are gathered. None: not stated, and pages go out at once."""
+
+    group_by: tuple[str, ...] = ()
+    group_wait: timedelta | None = None
+    group_interval: timedelta | None = None
+    repeat_interval: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """A node of the tree, what it inherits already filled in."""
 
@@ -61,6 +75,15 @@ class Route:
     go_on: bool = False  # `continue`: later siblings are asked too
     routes: tuple[Route, ...] = ()
     path: str = "route"  # stable name of the node: never two alike
+    timing: Timing = Timing()
+    mute: tuple[str, ...] = ()  # names of time intervals; not inherited
+    active: tuple[str, ...] = ()
+
+    def group(self, labels: Labels) -> str:
+        """Return the name of the group that an alert belongs to here."""
+        by = self.timing.group_by
+        names = sorted(labels) if by == ("...",) else by
+        return ",".join([self.path, *(f"{name}={labels[name]}" for name in names if name in labels)])
 
     def matches(self, labels: Labels) -> bool:
         return all(matcher(labels) for matcher in self.matchers)
@@ -124,25 +147,66 @@ def _text(value: Value | None) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def parse(raw: object, where: str = "route", inherited: str | None = None) -> Route:
+def parse(raw: object) -> Route:
     """Return the tree that a config's `route:` describes. Raises RouteError."""
+    root = _node(raw, "route", None)
+    if root.matchers or root.go_on:
+        raise RouteError("route", "the root route takes every alert: it has no matchers, and nothing to continue with")
+    if root.mute or root.active:
+        raise RouteError("route", "the root route has no time intervals")
+    return root
+
+
+def _node(raw: object, where: str, parent: Route | None) -> Route:
     if not isinstance(raw, Mapping):
         raise RouteError(where, "expected a mapping with `receiver`")
     node = cast("Mapping[str, object]", raw)
     for name in node:
         if name not in _KNOWN:
             raise RouteError(f"{where}.{name}", f"unknown key, expected one of {', '.join(sorted(_KNOWN))}")
-    receiver = node.get("receiver", inherited)
+    receiver = node.get("receiver", parent.receiver if parent else None)
     if not isinstance(receiver, str) or not receiver:
         raise RouteError(f"{where}.receiver", "expected the name of a receiver")
-    tests = tuple(_tests(node, where))
-    if inherited is None and tests:
-        raise RouteError(where, "the root route takes every alert and has no matchers")
+    own = Route(
+        receiver,
+        tuple(_tests(node, where)),
+        _flag(node, where),
+        path=where,
+        timing=_timing(node, where, parent.timing if parent else Timing()),
+        mute=_names(node, "mute_time_intervals", where) or (),
+        active=_names(node, "active_time_intervals", where) or (),
+    )
     children = node.get("routes") or []
     if not isinstance(children, list):
         raise RouteError(f"{where}.routes", "expected a list of routes")
-    routes = tuple(parse(child, f"{where}.routes[{number}]", receiver) for number, child in enumerate(children))
-    return Route(receiver, tests, _flag(node, where), routes, where)
+    return replace(own, routes=tuple(_node(one, f"{where}.routes[{n}]", own) for n, one in enumerate(children)))
+
+
+def _timing(node: Mapping[str, object], where: str, parent: Timing) -> Timing:
+    by = _names(node, "group_by", where)
+    wait, interval, repeat = (
+        getattr(parent, name) if node.get(name) is None else _duration(node[name], f"{where}.{name}")
+        for name in _TIMERS
+    )
+    return Timing(parent.group_by if by is None else by, wait, interval, repeat)
+
+
+def _names(node: Mapping[str, object], key: str, where: str) -> tuple[str, ...] | None:
+    raw = node.get(key)
+    if raw is None:
+        return None
+    if not isinstance(raw, list) or not all(isinstance(one, str) for one in raw):
+        raise RouteError(f"{where}.{key}", "expected a list of names")
+    return tuple(raw)
+
+
+def _duration(raw: object, where: str) -> timedelta:
+    if isinstance(raw, timedelta):
+        return raw
+    parts = re.findall(r"(\d+)(ms|[smhdw])", str(raw))
+    if not parts or "".join(number + unit for number, unit in parts) != str(raw):
+        raise RouteError(where, f"{raw!r} is no time; write 30s, 5m, 1h30m")
+    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
 
 
 def _flag(node: Mapping[str, object], where: str) -> bool:

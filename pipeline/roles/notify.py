@@ -8,22 +8,22 @@ where the one before stood; what was intended and not answered goes out again, m
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-
-from pydantic import ValidationError
 
 from notifiers.channels import Channel, Receipt, Rejected
 from notifiers.delivery import Pending, Try
 from notifiers.incident import Answer, Cause, Entry, Send
+from notifiers.judge import Judge
 from notifiers.ledger import Ledger
+from notifiers.policy import Policy
 from notifiers.postman import Outcome, Postman
 from notifiers.render import Message as Rendered
 from notifiers.render import headline, of_digest, of_incident, plain
 from notifiers.route import Route
-from pipeline.records import DeadLetter
-from pipeline.streams import ALERTS, DEADLETTER, INCIDENTS, Batch, Message, Stored, Stream, StreamUnavailable
+from pipeline.records import Command, DeadLetter
+from pipeline.roles.incident_log import own_group, replayed
+from pipeline.streams import ALERTS, COMMANDS, DEADLETTER, INCIDENTS, Batch, Message, Stored, Stream, StreamUnavailable
 from rules.alert import Alert
 
 _GROUP = "notify"
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Notify:
-    """A Role over any Stream: `Notify(stream, route, receivers)`.
+    """A Role over any Stream: `Notify(stream, policy, receivers)`; a Route alone is a Policy with nothing else in it.
 
     `receivers` maps a name to its channels in order of preference; it holds every receiver that `route` names.
     The channels and the stream are the caller's to close.
@@ -43,17 +43,19 @@ class Notify:
     name = "notify"
 
     def __init__(
-        self, stream: Stream, route: Route, receivers: Mapping[str, Sequence[Channel]], *, wait: float = _WAIT
+        self, stream: Stream, policy: Policy | Route, receivers: Mapping[str, Sequence[Channel]], *, wait: float = _WAIT
     ) -> None:
-        unknown = route.receivers() - receivers.keys()
+        self._policy = policy if isinstance(policy, Policy) else Policy(policy)
+        unknown = self._policy.route.receivers() - receivers.keys()
         if unknown:
             raise ValueError(f"route names receivers that do not exist: {', '.join(sorted(unknown))}")
         self._stream = stream
-        self._route = route
         self._receivers = receivers
         self._wait = wait
         self._postman = Postman(receivers)
+        self._own_group = own_group(_GROUP)
         self._ledger: Ledger | None = None  # None: not the owner, or what was written last is not known
+        self._judge = Judge(self._policy, Ledger(self._policy))
         self._owner = False
         self._now: datetime | None = None
         self._outcomes: list[Outcome] = []  # what ended and is not yet written down
@@ -69,12 +71,13 @@ class Notify:
         if self._ledger is None:
             self._take_over(now)
             batch = Batch()
-        self._judge(batch, now)
-        self._write(list(self._ledger.due(now)) if self._ledger else [])
+        commands = self._stream.read(COMMANDS, self._own_group, _LIMIT, 0)
+        self._decide([*batch.messages, *commands.messages], now)
+        self._pass_time(now)
         self._send(now)
         if batch.messages:
             self._stream.commit(ALERTS, _GROUP, {0: batch.messages[-1].offset + 1})
-        return answered or bool(batch.messages)
+        return answered or bool(batch.messages) or bool(commands.messages)
 
     @property
     def sending(self) -> bool:
@@ -97,16 +100,17 @@ class Notify:
 
     def _take_over(self, now: datetime) -> None:
         """Replay the log, and read on behind what it has decided."""
-        ledger = Ledger(self._route)
-        for entry in self._replayed():
-            ledger.apply(entry)
-        self._ledger = ledger
-        _log.info("took over", extra={"incidents": len(ledger.incidents), "owed": len(ledger.owed())})
+        ledger = replayed(self._stream, self._policy, own_group(_GROUP))
+        self._ledger, self._judge = ledger, Judge(self._policy, ledger)
+        owed = list(ledger.owed())
+        _log.info("took over", extra={"incidents": len(ledger.incidents), "owed": len(owed)})
         here = {send.id for send in self._postman.busy.values()} | {one.send.id for one in self._outcomes}
         self._write([self._again(send, now) for send in ledger.orphans() if send.id not in here])
-        self._write([self._moved(one.send, now) for one in ledger.owed() if one.send.receiver not in self._receivers])
+        self._write([self._moved(one.send, now) for one in owed if one.send.receiver not in self._receivers])
         start = max(ledger.positions.get(ALERTS, 0), self._stream.committed(ALERTS, _GROUP).get(0, 0))
         self._stream.seek(ALERTS, _GROUP, {0: start})
+        self._stream.read(COMMANDS, self._own_group, 1, 1.0)  # joins the group
+        self._stream.seek(COMMANDS, self._own_group, {0: ledger.positions.get(COMMANDS, 0)})
 
     def _again(self, send: Send, now: datetime) -> Entry:
         """Return the next attempt of one that was never answered."""
@@ -124,26 +128,13 @@ class Notify:
             done=True,
             failure="the config has no such receiver",
         )
-        root = send.model_copy(update={"receiver": self._route.receiver, "channel": 0})
+        root = send.model_copy(update={"receiver": self._policy.route.receiver, "channel": 0})
         return Entry(time=now, intended=(root,), answered=answer)
 
-    def _replayed(self) -> Iterable[Entry]:
-        """Return the whole log. A group of its own: whoever owns the alerts reads it, and no other owner is asked."""
-        group = f"{_GROUP}-{uuid.uuid4().hex}"
-        end = self._stream.ends(INCIDENTS).get(0, 0)
-        offset = 0
-        while offset < end:
-            for stored in self._stream.read(INCIDENTS, group, 1000, 1.0).messages:
-                offset = stored.offset + 1
-                try:
-                    yield Entry.model_validate_json(stored.value)
-                except ValidationError as error:
-                    _log.error("unreadable incident record", extra={"offset": stored.offset, "reason": str(error)})
-
-    def _judge(self, batch: Batch, now: datetime) -> None:
+    def _decide(self, messages: Sequence[Stored], now: datetime) -> None:
         assert self._ledger is not None
         entries = []
-        for stored in batch.messages:
+        for stored in messages:
             entry = self._entry(stored, now)
             if entry is not None:
                 self._ledger.apply(entry)
@@ -151,14 +142,25 @@ class Notify:
         self._append(entries)
 
     def _entry(self, stored: Stored, now: datetime) -> Entry | None:
-        assert self._ledger is not None
+        cause = Cause(topic=stored.topic, offset=stored.offset)
         try:
-            alert = Alert.model_validate_json(stored.value)
-            return self._ledger.judge(alert, Cause(topic=ALERTS, offset=stored.offset), now)
+            if stored.topic == ALERTS:
+                return self._judge.alert(Alert.model_validate_json(stored.value), cause, now)
+            said = Command.model_validate_json(stored.value)
+            return self._judge.command(said.verb, f"{said.person} ({said.proof})", said.arguments, cause, now)
         except Exception as error:  # one record's fault costs that record
-            _log.exception("alert set aside", extra={"offset": stored.offset})
+            _log.warning("set aside", extra={"topic": stored.topic, "offset": stored.offset, "reason": str(error)})
             self._set_aside(stored, f"{type(error).__name__}: {error}", now)
             return None
+
+    def _pass_time(self, now: datetime) -> None:
+        """Apply what is due one by one: each may change what is due next."""
+        assert self._ledger is not None
+        entries = []
+        for entry in self._judge.due(now):
+            self._ledger.apply(entry)
+            entries.append(entry)
+        self._append(entries)
 
     def _set_aside(self, stored: Stored, reason: str, now: datetime) -> None:
         letter = DeadLetter(

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from notifiers.escape import inert, line, shell, slack, term
 from notifiers.incident import Cause, Incident
+from notifiers.judge import Judge
 from notifiers.ledger import Ledger
+from notifiers.policy import Policy
 from notifiers.render import fallback, of_incident
 from notifiers.route import parse
 from rules.alert import Alert
@@ -20,8 +22,9 @@ from tests.standins.alerts import NOW, disk, root_login
 
 
 def incident_of(alert: Alert) -> Incident:
-    ledger = Ledger(parse({"receiver": "security"}))
-    entry = ledger.judge(alert, Cause(topic="audit.alerts", offset=0), NOW + timedelta(seconds=1))
+    policy = Policy(parse({"receiver": "security"}))
+    ledger = Ledger(policy)
+    entry = Judge(policy, ledger).alert(alert, Cause(topic="audit.alerts", offset=0), NOW + timedelta(seconds=1))
     assert entry is not None
     ledger.apply(entry)
     (incident,) = ledger.incidents.values()
