@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from collectors.formats import Context, Format, Parsed, ParseError
@@ -20,8 +20,10 @@ class Joiner:
     (16 MiB, 4,096 lines). Pieces of an over-long line are never joined.
     """
 
-    def __init__(self, continues: Callable[[str, str], bool] | None, limit: int = LIMIT) -> None:
-        self._continues = continues
+    def __init__(self, format_: Format, limit: int = LIMIT) -> None:
+        self._continues = format_.continues
+        self._quote = format_.quote.encode() if format_.quote else None
+        self._open = False  # the record holds an odd number of quotes
         self._limit = limit
         self._lines: list[Frame] = []
         self._first = ""
@@ -37,9 +39,11 @@ class Joiner:
             if self._joins(frame, text):
                 self._lines.append(frame)
                 self._size += len(frame.raw)
-                continue
-            out += self.flush()
-            self._lines, self._first, self._size = [frame], text, len(frame.raw)
+            else:
+                out += self.flush()
+                self._lines, self._first, self._size, self._open = [frame], text, len(frame.raw), False
+            if self._quote is not None:
+                self._open ^= frame.raw.count(self._quote) % 2 == 1
         return out
 
     def _joins(self, frame: Frame, text: str) -> bool:
@@ -47,7 +51,7 @@ class Joiner:
             return False
         if self._size + len(frame.raw) > self._limit or len(self._lines) >= _JOINED:
             return False
-        return self._continues(self._first, text)
+        return self._open if self._quote is not None else self._continues(self._first, text)
 
     def flush(self) -> list[Frame]:
         """Return the record that is held, as one frame in a list; an empty list if there is none."""

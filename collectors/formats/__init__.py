@@ -41,8 +41,13 @@ Parser = Callable[[str, Context], Parsed]
 @dataclass(frozen=True, slots=True)
 class Format:
     """A parser with the rule that joins lines to records: `continues(first, line)` says whether `line` belongs
-    to the record that began with the line `first`."""
+    to the record that began with the line `first`.
+
+    Where `quote` is set that mark alone decides: a record goes on while it holds an odd number of them, so that a
+    line break in a quoted value cannot begin a forged record. `continues` then is the nearest that two lines allow.
+    """
 
     name: str
     parse: Parser
     continues: Callable[[str, str], bool] | None = None
+    quote: str | None = None

@@ -110,4 +110,4 @@ def continues(first: str, line: str) -> bool:
     return not line.startswith(START)
 
 
-FORMAT = Format("pgaudit", parse, continues)
+FORMAT = Format("pgaudit", parse, continues, quote='"')

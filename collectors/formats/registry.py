@@ -15,7 +15,12 @@ _MODULES: Final = {
     "sshd": "sshd_bare",
     "postgresql": "postgresql",
     "postgresql-json": "postgresql_json",
+    "postgresql-csv": "postgresql_csv",
     "pgaudit": "pgaudit",
+    "mariadb-audit": "mariadb_audit",
+    "mysql-error": "mysql_error",
+    "mysql-general": "mysql_general",
+    "mysql-slow": "mysql_slow",
 }
 
 

@@ -57,7 +57,7 @@ def parse(name: str, host: str | None, zone: tzinfo, year: int | None, prefix: s
 
 def _records(file: BinaryIO, format_: Format) -> Iterator[Frame]:
     """Yield the records of a file as they come, so that `tail -f | tocsin parse` does not wait for the end."""
-    lines, joiner = Lines(), Joiner(format_.continues)
+    lines, joiner = Lines(), Joiner(format_)
     read = getattr(file, "read1", file.read)
     while chunk := read(_CHUNK):
         yield from joiner.feed(lines.feed(chunk))
