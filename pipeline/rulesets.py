@@ -12,6 +12,7 @@ from rules.faults import Fault
 
 BUILTIN = "builtin"
 CASES = ".cases.yml"
+SHIPPED_LISTS = ("dbas",)  # read by rules/library
 _SUFFIXES = (".yml", ".yaml")
 
 
@@ -65,9 +66,10 @@ def _builtin(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
 def lists(config: Mapping[str, Sequence[str] | Mapping[str, str]], faults: list[Fault]) -> dict[str, tuple[str, ...]]:
     """Return the configured lists; `{file: path}` is a file with an entry a line, `#` begins a comment.
 
-    A list whose file cannot be read is reported and absent: the rules that read it are inactive, never wider.
+    A list whose file cannot be read is reported and absent: the rules that read it are inactive, and say so. What the
+    shipped rules read is there, empty, though nobody configured it: they would rather tell too much than nothing.
     """
-    out: dict[str, tuple[str, ...]] = {}
+    out: dict[str, tuple[str, ...]] = {name: () for name in SHIPPED_LISTS}
     for name, value in config.items():
         if not isinstance(value, Mapping):
             out[name] = tuple(str(entry) for entry in value)

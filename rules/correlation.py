@@ -1,43 +1,65 @@
 """A correlation, group by group: which matches make an episode, in event time.
 
 An episode begins at a match at which the condition holds of (t - span, t], goes on while it holds at each further
-match, and ends at a match at which it does not, or once the span has passed without one. One episode is one alert,
-named by its first contributor.
+match, and ends at a match at which it does not, or once the span has passed without one. One episode is one alert.
+
+Matches come in whatever order. A group therefore steps through them three times, each time in order of event time,
+then id: provisionally on arrival (only what more matches can but make truer), for good once the lateness has passed
+since they arrived ("ripe"), and once more, when no late match is expected any more, into the base from which a late
+one makes it step again. All waiting is counted from arrival by the stream's clock, so a backlog is judged as it was.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import insort
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final, Literal
 
 from rules.correlation_rule import Correlating
 from rules.window import Seen, Window
 
-KEPT_IDS = 500  # contributing ids that a proof names, from each end
+LATENESS: Final = timedelta(seconds=60)
+KEPT: Final = timedelta(minutes=10)  # beyond span and lateness, for matches that come later than that
+KEPT_IDS: Final = 500  # contributing ids that a proof names, from each end
+RECENT_LIMIT: Final = 20_000  # matches that one group keeps apart; the oldest settle early beyond it
 
 
 @dataclass(slots=True)
 class Episode:
     """A run of matches during which the condition held."""
 
-    first: str  # the first contributor's id
-    since: datetime  # its time
+    first: str  # the match that names it: the first contributor, or where that may repeat, the one that began it
+    since: datetime  # time of the first contributor
     start: datetime  # when the condition became true
     last: datetime
+    arrived: datetime  # when the last contributor did
     value: float
     count: int = 0
     head: list[str] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
     digest: str = ""
+    begun: tuple[str, ...] = ()  # the contributors at the start
 
     def add(self, one: Seen) -> None:
         for identity in one.events or (one.id,):
+            if identity == self._newest():
+                continue  # several rules matched this event
             self.count += 1
             self.digest = hashlib.blake2b(f"{self.digest}{identity}".encode(), digest_size=16).hexdigest()
             (self.head if len(self.head) < KEPT_IDS else self.tail).append(identity)
         del self.tail[:-KEPT_IDS]
+        self.arrived = max(self.arrived, one.arrived)
+
+    def _newest(self) -> str | None:
+        return self.tail[-1] if self.tail else self.head[-1] if self.head else None
+
+    def copy(self) -> Episode:
+        return replace(self, head=self.head.copy(), tail=self.tail.copy())
+
+    def meets(self, start: datetime, last: datetime) -> bool:
+        return self.start <= last and start <= self.last
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -48,78 +70,216 @@ class Episode:
 class Track:
     """Steps through a group's matches in order, and says when an episode begins."""
 
-    asks: Correlating
-    window: Window = field(init=False)
+    window: Window
     open: Episode | None = None
 
-    def __post_init__(self) -> None:
-        self.window = Window(self.asks)
+    @staticmethod
+    def of(asks: Correlating) -> Track:
+        return Track(Window(asks))
+
+    def copy(self) -> Track:
+        return Track(self.window.copy(), self.open.copy() if self.open is not None else None)
 
     def step(self, one: Seen) -> tuple[bool, Episode | None]:
         """Take the next match; return whether the condition holds and the episode that began, if one did."""
-        if self.open is not None and one.time - self.open.last >= self.asks.timespan:
+        if self.open is not None and one.time - self.open.last >= self.window.asks.timespan:
             self.open = None
         self.window.push(one)
         if not self.window.holds():
             self.open = None
             return False, None
-        value = self.window.value() or 0
-        if self.open is not None:
-            self.open.last, self.open.value = one.time, value
-            self.open.add(one)
-            return True, None
+        if self.open is None:
+            self.open = self._begin(one)
+            return True, self.open
+        self.open.last, self.open.value = one.time, self.window.value() or 0
+        self.open.add(one)
+        return True, None
+
+    def _begin(self, one: Seen) -> Episode:
         first = self.window.seen[0]
-        self.open = Episode(first.id, first.time, one.time, one.time, value)
+        name = first.id if self.window.asks.monotone else one.id
+        episode = Episode(name, first.time, one.time, one.time, one.arrived, self.window.value() or 0)
         for part in self.window.seen:
-            self.open.add(part)
-        return True, self.open
+            episode.add(part)
+        episode.begun = episode.events
+        return episode
+
+
+@dataclass(slots=True)
+class Report:
+    """An episode that was told of."""
+
+    first: str
+    start: datetime
+    last: datetime
+    digest: str | None = None  # as settled; None: only fired
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a group has to say: an episode fired, settled (replacing those named), or was nothing after all."""
+
+    step: Literal["fired", "settled", "withdrawn"]
+    first: str
+    episode: Episode | None = None
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Group:
-    """The matches of one group that may still matter, and the track over them."""
+    """One group's matches, as far back as a late one may come, and what was told of them."""
 
-    track: Track
-    recent: list[Seen] = field(default_factory=list)
-    known: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
+    base: Track
+    recent: list[Seen] = field(default_factory=list)  # in order; what the base has not taken
+    reports: list[Report] = field(default_factory=list)
+    early: int = 0  # matches that the base took before their time, for want of room
+    _tail: Track = field(init=False)
+    _settled: Track = field(init=False)
+    _count: int = field(init=False, default=0)  # how many of `recent` the settled track has taken
+    _episodes: list[Episode] = field(init=False, default_factory=list)  # the settled track's, since the base
 
-    def feed(self, one: Seen) -> list[Episode]:
-        """Take a match, in whatever order it comes; a repeat changes nothing. Return the episodes that are new."""
-        mark = (one.id, one.places)
-        if mark in self.known:
+    def __post_init__(self) -> None:
+        self._restart()
+        self._retail()
+
+    def feed(self, one: Seen) -> list[Change]:
+        """Take a match; a repeat changes nothing. Return what fires on arrival."""
+        place = bisect_left(self.recent, one)
+        if place < len(self.recent) and self.recent[place] == one:
             return []
-        self.known.add(mark)
-        in_order = not self.recent or self.recent[-1] <= one
-        insort(self.recent, one)
-        if in_order:
-            begun = self.track.step(one)[1]
-            return [begun] if begun is not None else []
-        return self._again()
+        self.recent.insert(place, one)
+        if place < self._count:
+            self._resettle(place)
+        if not self.base.window.asks.monotone:
+            return []
+        if place == len(self.recent) - 1:
+            begun = self._tail.step(one)[1]
+            return self._fired([begun] if begun is not None else [])
+        return self._fired(self._retail())
 
-    def _again(self) -> list[Episode]:
-        before = self.track.open.first if self.track.open is not None else None
-        self.track = Track(self.track.asks)
-        begun = [episode for one in self.recent if (episode := self.track.step(one)[1]) is not None]
-        return [episode for episode in begun if episode.first != before]
+    def drop(self, identity: str) -> None:
+        """Take back an inner correlation's firing that turned out otherwise."""
+        for place, one in enumerate(self.recent):
+            if one.id == identity:
+                del self.recent[place]
+                if place < self._count:
+                    self._resettle(place)
+                self._retail()
+                return
 
-    @staticmethod
-    def restored(asks: Correlating, recent: list[Seen], open_: Episode | None) -> Group:
-        group = Group(Track(asks), recent, {(one.id, one.places) for one in recent})
-        for one in recent:
-            group.track.step(one)
-        group.track.open = open_
-        return group
+    def settle(self, clock: datetime) -> list[Change]:
+        """Judge for good what is ripe at this time; return what changes by it."""
+        ripe = clock - LATENESS
+        while self._count < len(self.recent):
+            one = self.recent[self._count]
+            if one.provisional or one.arrived > ripe:
+                break
+            self._count += 1
+            begun = self._settled.step(one)[1]
+            if begun is not None:
+                self._episodes.append(begun)
+        out = self._fired(self._episodes)
+        for episode in self._episodes:
+            if self._over(episode, ripe):
+                out += self._final(episode)
+        out += self._withdrawn()
+        self._rebase(clock)
+        return out
 
-    def forget(self, before: datetime) -> None:
-        """Let go of matches that came before: by arrival, so that a backlog is correlated as it was."""
-        kept = [one for one in self.recent if (one.appended or one.time) > before]
-        if len(kept) < len(self.recent):
-            self.recent = kept
-            self.known = {(one.id, one.places) for one in kept}
+    @property
+    def begun(self) -> list[Episode]:
+        """The episodes whose beginning is settled."""
+        return self._episodes
 
     @property
     def idle(self) -> bool:
-        return not self.recent
+        return not self.recent and self.base.open is None
 
+    def _over(self, episode: Episode, ripe: datetime) -> bool:
+        """Whether no match can extend the episode any more, unless it comes late."""
+        return episode is not self._settled.open or episode.arrived + self.base.window.asks.timespan <= ripe
 
-LATENESS = timedelta(seconds=60)
+    def _fired(self, episodes: list[Episode]) -> list[Change]:
+        out: list[Change] = []
+        for episode in episodes:
+            if not any(episode.meets(report.start, report.last) for report in self.reports):
+                self.reports.append(Report(episode.first, episode.start, episode.last))
+                out.append(Change("fired", episode.first, episode))
+        return out
+
+    def _final(self, episode: Episode) -> list[Change]:
+        told = [report for report in self.reports if episode.meets(report.start, report.last)]
+        if [(report.first, report.digest) for report in told] == [(episode.first, episode.digest)]:
+            told[0].last = episode.last
+            return []
+        self.reports = [report for report in self.reports if report not in told]
+        self.reports.append(Report(episode.first, episode.start, episode.last, episode.digest))
+        replaces = tuple(sorted({report.first for report in told} - {episode.first}))
+        return [Change("settled", episode.first, episode.copy(), replaces)]
+
+    def _withdrawn(self) -> list[Change]:
+        """Take back what was told and is no longer so, once everything up to it is settled."""
+        if not self._count:
+            return []
+        first, upto = self.recent[0].time, self.recent[self._count - 1].time
+        gone = [
+            report
+            for report in self.reports
+            if first <= report.start
+            and report.last <= upto
+            and not any(one.meets(report.start, report.last) for one in self._episodes)
+        ]
+        self.reports = [report for report in self.reports if report not in gone]
+        return [Change("withdrawn", report.first) for report in gone]
+
+    def _resettle(self, place: int) -> None:
+        """A match came late, or went: settle again from the base up to it."""
+        self._restart()
+        for one in self.recent[:place]:
+            begun = self._settled.step(one)[1]
+            if begun is not None:
+                self._episodes.append(begun)
+        self._count = place
+        self._retail()
+
+    def _restart(self) -> None:
+        self._settled = self.base.copy()
+        self._tail = self.base.copy()
+        self._count = 0
+        self._episodes = [self._settled.open] if self._settled.open is not None else []
+
+    def _retail(self) -> list[Episode]:
+        self._tail = self._settled.copy()
+        return [begun for one in self.recent[self._count :] if (begun := self._tail.step(one)[1]) is not None]
+
+    def _rebase(self, clock: datetime) -> None:
+        """Let the base take what no late match will change any more."""
+        before = clock - LATENESS - KEPT - self.base.window.asks.timespan
+        taken = 0
+        for one in self.recent[: self._count]:
+            if one.arrived > before and len(self.recent) - taken <= RECENT_LIMIT:
+                break
+            self.early += one.arrived > before
+            self.base.step(one)
+            taken += 1
+        if not taken:
+            return
+        if self.base.open is not None and taken == len(self.recent):
+            self.base.open = None  # the span has passed, and more
+        del self.recent[:taken]
+        self._count -= taken
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop episodes and reports that lie wholly within the base."""
+        if not self.recent:
+            self._episodes, self.reports = [], []
+            return
+        floor = self.recent[0].time
+        going_on = self.base.open.start if self.base.open is not None else floor
+        self._episodes = [one for one in self._episodes if one.last >= floor or one.start >= going_on]
+        self.reports = [
+            report
+            for report in self.reports
+            if report.last >= floor or any(one.meets(report.start, report.last) for one in self._episodes)
+        ]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from bisect import insort
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from rules import sigma
 from rules.correlation import Track
-from rules.correlator import group_of, measured, state_key
 from rules.evaluate import compiled
 from rules.event import Fields, Value
+from rules.groups import feeds, group_of, measured, state_key
 from rules.ruleset import RuleSet
+from rules.sigma import Correlation
 from rules.window import Seen
 
 
@@ -26,55 +27,92 @@ class Shown:
     group: Mapping[str, Value] | None = None
 
 
+@dataclass(slots=True)
+class _History:
+    """One group's matches within twice the span, for those that come out of order."""
+
+    track: Track
+    seen: list[Seen] = field(default_factory=list)
+
+    def step(self, one: Seen) -> tuple[bool, bool, tuple[str, ...]]:
+        """Return whether the condition holds at this match, whether an episode began, and what was in the window."""
+        late = bool(self.seen) and one < self.seen[-1]
+        insort(self.seen, one)
+        if not late:
+            return self._step(one)
+        self.track = Track.of(self.track.window.asks)
+        for other in self.seen:
+            stepped = self._step(other)
+            if other is one:
+                found = stepped
+        return found
+
+    def _step(self, one: Seen) -> tuple[bool, bool, tuple[str, ...]]:
+        holds, begun = self.track.step(one)
+        events = tuple(dict.fromkeys(line for part in self.track.window.seen for line in part.events)) if holds else ()
+        return holds, begun is not None, events
+
+    def forget(self) -> None:
+        if len(self.seen) > 1_000:
+            start = self.seen[-1].time - 2 * self.track.window.asks.timespan
+            self.seen = [one for one in self.seen if one.time > start]
+
+
 class Replay:
     """Feeds on events in their order. With `every`, correlations fire at each event while they hold."""
 
     def __init__(self, ruleset: RuleSet, *, every: bool) -> None:
         self._every = every
         self._rules = [(rule, compiled(rule.predicate)) for rule in ruleset.rules if not rule.missing]
-        self._names = {one.about.id: one.about.names for one in (*self._all(ruleset),)}
-        self._feeds: dict[str, list[tuple[sigma.Correlation, int]]] = {}
-        for one in ruleset.correlations:
-            for place, name in enumerate(ruleset.refers[one.about.id]):
-                self._feeds.setdefault(name, []).append((one, place))
-        self._tracks: dict[str, Track] = {}
-
-    @staticmethod
-    def _all(ruleset: RuleSet) -> Iterator[sigma.Rule | sigma.Correlation]:
-        yield from ruleset.rules
-        yield from ruleset.correlations
+        self._correlations = ruleset.correlations
+        self._names = {rule.about.id: rule.about.names for rule in ruleset.rules}
+        self._names |= {one.about.id: one.about.names for one in ruleset.correlations}
+        self._feeds = feeds(ruleset)
+        self._groups: dict[str, _History] = {}
 
     def feed(self, line: int, moment: datetime, fields: Fields) -> list[Shown]:
         """Take the event that stands on a line; return everything that it makes fire."""
-        out: list[Shown] = []
-        for rule, holds in self._rules:
-            if holds(fields):
-                out.append(Shown(rule.about.id, rule.about.title, (line,), moment))
-                self._passed_on(rule.about.id, Seen(moment, str(line), events=(str(line),)), fields, out)
+        hits = [rule for rule, holds in self._rules if holds(fields)]
+        out = [Shown(rule.about.id, rule.about.title, (line,), moment) for rule in hits]
+        if not self._feeds:
+            return out
+        causes: dict[str, list[tuple[Seen, Mapping[str, Value]]]] = {}
+        for rule in hits:
+            causes[rule.about.id] = [(Seen(moment, f"{line:012}", events=(str(line),)), fields)]
+        for correlation in self._correlations:  # inner ones first
+            fired = self._fired(correlation, causes)
+            out += [shown for shown, _ in fired]
+            causes[correlation.about.id] = [(cause, shown.group or {}) for shown, cause in fired]
         return out
 
-    def finish(self) -> list[Shown]:
-        """Return what only the end of the events can decide."""
-        return []
+    def _fired(
+        self, correlation: Correlation, causes: Mapping[str, list[tuple[Seen, Mapping[str, Value]]]]
+    ) -> list[tuple[Shown, Seen]]:
+        """An event that several of the referred rules matched is taken once for each of its groups."""
+        taken: dict[tuple[str, str], tuple[dict[str, Value], Seen]] = {}
+        for name, found in causes.items():
+            places = next((at for one, at in self._feeds.get(name, ()) if one is correlation), None)
+            for cause, fields in found if places is not None else ():
+                key = group_of(correlation, self._names[name], fields)
+                if key is None or places is None:
+                    continue
+                place = (state_key(correlation.about.id, key), cause.id)
+                before = taken[place][1].places if place in taken else ()
+                taken[place] = key, measured(correlation, (*before, *places), cause, fields)
+        steps = [(key, seen, self._step(correlation, place[0], seen)) for place, (key, seen) in taken.items()]
+        return [self._shown(correlation, key, seen, events) for key, seen, events in steps if events]
 
-    def _passed_on(self, name: str, cause: Seen, fields: Fields, out: list[Shown]) -> None:
-        places: dict[str, tuple[sigma.Correlation, list[int]]] = {}
-        for correlation, place in self._feeds.get(name, ()):
-            places.setdefault(correlation.about.id, (correlation, []))[1].append(place)
-        for correlation, listed in places.values():
-            key = group_of(correlation, self._names[name], fields)
-            if key is not None:
-                self._correlated(correlation, key, measured(correlation, tuple(listed), cause, fields), fields, out)
+    def _step(self, correlation: Correlation, place: str, one: Seen) -> tuple[str, ...]:
+        if place not in self._groups:
+            self._groups[place] = _History(Track.of(correlation.correlating))
+        holds, begun, events = self._groups[place].step(one)
+        self._groups[place].forget()
+        return events if (holds if self._every else begun) else ()
 
-    def _correlated(
-        self, correlation: sigma.Correlation, key: dict[str, Value], one: Seen, fields: Fields, out: list[Shown]
-    ) -> None:
-        track = self._tracks.setdefault(state_key(correlation.about.id, key), Track(correlation.correlating))
-        holds, begun = track.step(one)
-        if not (holds if self._every else begun is not None):
-            return
-        events = tuple(dict.fromkeys(identity for seen in track.window.seen for identity in seen.events))
+    @staticmethod
+    def _shown(
+        correlation: Correlation, key: dict[str, Value], one: Seen, events: tuple[str, ...]
+    ) -> tuple[Shown, Seen]:
         about = correlation.about
-        out.append(Shown(about.id, about.title, tuple(sorted(map(int, events))), one.time, key))
-        outer = Seen(one.time, f"{about.id} {one.id}", events=events)
-        self._passed_on(about.id, outer, {**fields, **key}, out)
+        shown = Shown(about.id, about.title, tuple(sorted(map(int, events))), one.time, key)
+        return shown, Seen(one.time, f"{about.id} {one.id}", events=events)

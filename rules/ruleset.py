@@ -50,8 +50,9 @@ def load(files: Iterable[tuple[str, str]], lists: Mapping[str, Sequence[str]]) -
     kept = _distinct(loaded, faults)
     rules = [document for document in kept if isinstance(document, Rule)]
     filters = [document for document in kept if isinstance(document, Filter)]
-    correlations, refers = _resolved(kept, faults)
     rules = _filtered(rules, filters, faults)
+    others = [document for document in kept if isinstance(document, Correlation)]
+    correlations, refers = _resolved([*rules, *others], faults)
     faults += _inactive([*rules, *filters])
     hashes = {name: _hash(values) for name, values in lists.items()}
     return RuleSet(tuple(rules), tuple(correlations), tuple(filters), tuple(sorted(faults)), hashes, refers)
@@ -96,15 +97,21 @@ def _resolved(
         else:
             refers[identity] = tuple(names[name].about.id for name in document.correlating.rules)
     ordered: list[Correlation] = []
-    done = {document.about.id for document in documents if isinstance(document, Rule)}
+    done = {document.about.id: document.about.meaning for document in documents if isinstance(document, Rule)}
     while ready := [name for name in waiting if all(inner in done for inner in refers[name])]:
-        ordered += [waiting.pop(name) for name in ready]
-        done.update(ready)
+        ordered += [_meaning(waiting.pop(name), [done[inner] for inner in refers[name]]) for name in ready]
+        done.update((document.about.id, document.about.meaning) for document in ordered)
     for identity, document in waiting.items():
         cyclic = [inner for inner in refers.pop(identity) if inner in waiting]
         what = f"correlation refers to itself through {cyclic[0]!r}" if cyclic else "correlation refers to a faulty one"
         faults.append(_fault(document, what))
     return ordered, refers
+
+
+def _meaning(correlation: Correlation, inner: Sequence[str]) -> Correlation:
+    """A correlation means something else when what it refers to does."""
+    about = correlation.about
+    return replace(correlation, about=replace(about, meaning=_hash((about.meaning, *inner))))
 
 
 def _fault(document: Document, what: str, *, warning: bool = False) -> Fault:

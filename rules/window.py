@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from itertools import groupby
 
 from rules.correlation_rule import Correlating
 from rules.predicate import And, Field, Not, Or, Predicate
@@ -24,6 +25,11 @@ class Seen:
     number: float | None = None  # of the first of them
     events: tuple[str, ...] = ()  # the events behind an inner correlation; else the id is the event
     appended: datetime | None = field(default=None, compare=False)  # when the stream took it
+    provisional: bool = field(default=False, compare=False)  # an inner correlation's firing that may yet change
+
+    @property
+    def arrived(self) -> datetime:
+        return self.appended or self.time
 
 
 @dataclass(slots=True)
@@ -32,6 +38,7 @@ class Window:
 
     asks: Correlating
     seen: deque[Seen] = field(default_factory=deque)
+    _ids: Counter[str] = field(default_factory=Counter)  # an event that several rules matched counts once
     _distinct: Counter[tuple[str | None, ...]] = field(default_factory=Counter)
     _rules: Counter[int] = field(default_factory=Counter)
     _numbers: list[float] = field(default_factory=list)
@@ -42,11 +49,25 @@ class Window:
         self.advance(one.time)
         self.seen.append(one)
         self._rules.update(one.places)
+        self._ids[one.id] += 1
+        if self._ids[one.id] > 1:
+            return
         if self.asks.type == "value_count" and None not in one.values:
             self._distinct[one.values] += 1
         if one.number is not None:
             self._total += Fraction(one.number)
             insort(self._numbers, one.number)
+
+    def copy(self) -> Window:
+        return Window(
+            self.asks,
+            self.seen.copy(),
+            self._ids.copy(),
+            self._distinct.copy(),
+            self._rules.copy(),
+            self._numbers.copy(),
+            self._total,
+        )
 
     def advance(self, now: datetime) -> None:
         start = now - self.asks.timespan
@@ -55,6 +76,10 @@ class Window:
 
     def _drop(self, one: Seen) -> None:
         self._rules.subtract(one.places)
+        self._ids[one.id] -= 1
+        if self._ids[one.id]:
+            return
+        del self._ids[one.id]
         if self.asks.type == "value_count" and None not in one.values:
             self._distinct[one.values] -= 1
             if not self._distinct[one.values]:
@@ -67,7 +92,7 @@ class Window:
         """Return what the correlation measures, or None where there is nothing to measure."""
         match self.asks.type:
             case "event_count":
-                return len(self.seen)
+                return len(self._ids)
             case "value_count":
                 return len(self._distinct)
             case "value_sum":
@@ -124,8 +149,8 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 def in_order(seen: Sequence[Seen] | deque[Seen], rules: int) -> int:
     """Return the most rules that were seen one after the other in the listed order; one event is one step."""
     longest = [0] * rules  # ending at this place of the list
-    for one in seen:
-        steps = [(place, 1 + max(longest[:place], default=0)) for place in one.places]
+    for _, same in groupby(seen, key=lambda one: one.id):
+        steps = [(place, 1 + max(longest[:place], default=0)) for one in same for place in one.places]
         for place, length in steps:
             longest[place] = max(longest[place], length)
     return max(longest, default=0)

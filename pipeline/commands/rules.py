@@ -28,7 +28,7 @@ def rules() -> None:
 @_PATHS
 def check(paths: tuple[str, ...]) -> None:
     """Name every fault as file:line; exit 1 if there is one. Lints (`warning:`) alone exit 0."""
-    faults, ruleset = loaded(paths, {})
+    faults, ruleset = loaded(paths, rulesets.lists({}, []))
     for fault in faults:
         click.echo(str(fault))
     if any(not fault.warning for fault in faults):
@@ -41,7 +41,7 @@ def check(paths: tuple[str, ...]) -> None:
 @_PATHS
 def list_(paths: tuple[str, ...]) -> None:
     """Print each rule, active or not; in a pipe a JSON object a line."""
-    faults, ruleset = loaded(paths, {})
+    faults, ruleset = loaded(paths, rulesets.lists({}, []))
     _say(fault for fault in faults if not fault.warning)
     documents: list[Document] = [*ruleset.rules, *ruleset.correlations, *ruleset.filters]
     for document in documents:

@@ -42,7 +42,6 @@ def run(ruleset: RuleSet, lines: Iterable[bytes], time_field: str, *, every: boo
             continue
         moment = _time(fields.get(time_field)) or moment
         _print(replay.feed(number, moment, fields))
-    _print(replay.finish())
     return clean
 
 

@@ -1,0 +1,91 @@
+"""Alerts as records: what is told of a rule, of its cause and of the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rules.alert import Alert, Proof, Rule, Step, alert_id
+from rules.correlation import LATENESS, Episode
+from rules.evaluate import fields_of
+from rules.event import Value
+from rules.match import Match, Verdict
+from rules.sigma import Correlation
+from rules.sigma import Rule as SigmaRule
+
+Cause: TypeAlias = Match | Verdict
+Document: TypeAlias = SigmaRule | Correlation
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Makes alerts. `lists` are the hashes of the lists that the rules read."""
+
+    engine: str
+    lists: Mapping[str, str]
+
+    def alert(self, document: Document, step: Step, cause: Cause, key: dict[str, Value], first: str) -> Alert:
+        """Return the alert of one event: what it is named after is `first`."""
+        return Alert(
+            step=step,
+            id=alert_id(document.about.id, key, first),
+            rule=told(document),
+            key=key,
+            time=cause.time,
+            since=cause.time,
+            received=cause.received,
+            old=cause.old,
+            late=not cause.old and cause.appended - cause.time > LATENESS,
+            fields=cause.fields,
+            proof=self._proof(document, cause.event),
+        )
+
+    def _proof(self, document: Document, event: str) -> Proof:
+        if isinstance(document, Correlation):
+            return Proof(rule_hash=document.about.meaning, engine=self.engine)
+        return Proof(
+            rule_hash=document.about.meaning,
+            engine=self.engine,
+            lists={name: self.lists[name] for name in sorted(document.lists) if name in self.lists},
+            events=(event,),
+            count=1,
+            fields=tuple(sorted(fields_of(document.predicate))),
+        )
+
+    def episode(
+        self, correlation: Correlation, step: Step, cause: Cause, key: dict[str, Value], episode: Episode
+    ) -> Alert:
+        """Return the alert of a correlation's episode, with its window, its measure and its contributors."""
+        asks = correlation.correlating
+        values: dict[str, Value] = {"value": episode.value}
+        values.update(asks.limits.ops if asks.limits else ())
+        alert = self.alert(correlation, step, cause, key, episode.first)
+        proof = alert.proof.model_copy(
+            update={
+                "events": episode.events,
+                "count": episode.count,
+                "digest": episode.digest,
+                "window_start": episode.start - asks.timespan,
+                "window_end": episode.last,
+                "values": values,
+                "fields": (*asks.group_by, *(asks.limits.fields if asks.limits else ())),
+            }
+        )
+        return alert.model_copy(update={"time": episode.last, "since": episode.since, "proof": proof})
+
+
+def told(document: Document) -> Rule:
+    """Return what an alert says of its rule."""
+    about, alerting = document.about, document.alerting
+    return Rule(
+        id=about.id,
+        title=about.title,
+        level=about.level,
+        kind=alerting.kind,
+        urgency=alerting.urgency,
+        tell=alerting.tell,
+        runbook=alerting.runbook,
+        description=about.description,
+        tags=about.tags,
+    )
