@@ -19,7 +19,7 @@ from pipeline.streams import Stream
 if TYPE_CHECKING:
     from collectors.sources import Source
     from notifiers.channels import Channel
-    from notifiers.route import Route
+    from notifiers.policy import Policy
     from pipeline.roles.collect import Feed
     from pipeline.streams.sqlite import SqliteStream
     from rules.faults import Fault
@@ -173,9 +173,17 @@ def open_rules(config: Config) -> RuleSet:
     return replace(found, faults=tuple(sorted([*found.faults, *faults])))
 
 
-def build_route(config: Config) -> Route:
-    """Return the route tree; a root without a receiver goes to the first one. Raises RouteError."""
+def build_policy(config: Config) -> Policy:
+    """Return who is told what, and when; a root without a receiver goes to the first one. Raises RouteError."""
+    from notifiers import inhibit, schedule
+    from notifiers.policy import Policy, checked
     from notifiers.route import parse
 
     route = config.route.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True)
-    return parse({"receiver": config.receivers[0].name, **route})
+    return checked(
+        Policy(
+            parse({"receiver": config.receivers[0].name, **route}),
+            inhibit.parse(config.inhibit_rules),
+            schedule.parse(config.time_intervals),
+        )
+    )

@@ -13,7 +13,7 @@ from types import FrameType
 
 from collectors.assemble import Environments
 from pipeline import __version__, state
-from pipeline.adapters import build_route, open_channels, open_feeds, open_files, open_index, open_rules, open_stream
+from pipeline.adapters import build_policy, open_channels, open_feeds, open_files, open_index, open_rules, open_stream
 from pipeline.indexes import IndexUnavailable
 from pipeline.roles import Role
 from pipeline.settings import Config
@@ -59,7 +59,7 @@ def build(role: str, config: Config, opened: ExitStack) -> Role:
         case "notify":
             from pipeline.roles.notify import Notify
 
-            return Notify(stream(), build_route(config), open_channels(config))
+            return Notify(stream(), build_policy(config), open_channels(config))
         case "keep":
             return _keep(config, opened)
         case _:

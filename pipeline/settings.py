@@ -206,6 +206,8 @@ class Smtp(Model):
 class RouteSettings(Model):
     receiver: str | None = None
     matchers: list[str] = Field(default_factory=list)
+    match: dict[str, str] = Field(default_factory=dict, description="older form of `matchers`")
+    match_re: dict[str, str] = Field(default_factory=dict)
     continue_: bool = Field(False, alias="continue")
     group_by: list[str] | None = None
     group_wait: Duration | None = None
@@ -238,4 +240,10 @@ class Config(Model):
     )
     smtp: Smtp = Field(default_factory=Smtp)
     route: RouteSettings = Field(default_factory=RouteSettings)
+    inhibit_rules: list[dict[str, object]] = Field(
+        default_factory=list, description="Alertmanager's: {source_matchers, target_matchers, equal}"
+    )
+    time_intervals: list[dict[str, object]] = Field(
+        default_factory=list, description="Alertmanager's: {name, time_intervals}; `location` must be stated"
+    )
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from pipeline import app
-from pipeline.adapters import build_route, open_channels
+from pipeline.adapters import build_policy, open_channels
 from pipeline.commands.options import config_option, load_config
 from pipeline.config import ConfigError
 from pipeline.indexes import IndexUnavailable, Query
@@ -84,7 +84,7 @@ def _rules(config: Config) -> Iterator[Finding]:
 
 def _routes(config: Config) -> Iterator[Finding]:
     try:
-        build_route(config)
+        build_policy(config)
         channels = open_channels(config)
     except (ConfigError, ValueError) as error:
         yield Finding(False, f"route: {error}")
