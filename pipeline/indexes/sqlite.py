@@ -122,6 +122,8 @@ class SqliteIndex:
     def _found(self, name: str, query: Query, narrowed: Narrowed, decide: Decide) -> Iterator[Event]:
         """Yield the file's hits, newest first, each decided from its document."""
         try:
+            if name not in self._files and not (self._folder / f"{name}.db").exists():
+                return  # retention took it meanwhile
             connection = self._file(name)
             rows = [self._candidates(connection, query, sql) for sql in (_even(narrowed.over), Sql("odd"))]
             for _, _, value in heapq.merge(*rows, reverse=True):

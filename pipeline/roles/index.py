@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.indexes import Document, Index, Refused
@@ -13,6 +14,7 @@ from pipeline.streams import ALERTS, DEADLETTER, EVENTS, INCIDENTS, Message, Sto
 GROUP: Final = "index"
 BATCH: Final = 2_000
 WAIT_SECONDS: Final = 0.2  # how long an idle round waits for events before it looks for alerts and incidents
+EXPIRE_EVERY: Final = timedelta(minutes=5)
 _TOPICS: Final = (EVENTS, ALERTS, INCIDENTS)
 
 
@@ -21,13 +23,17 @@ class Indexer:
 
     name = "index"
 
-    def __init__(self, stream: Stream, index: Index) -> None:
+    def __init__(self, stream: Stream, index: Index, expire: Callable[[datetime], int] | None = None) -> None:
+        """`expire` drops what is no longer kept; it is called here, where nothing else writes to the index."""
         self._stream = stream
         self._index = index
+        self._expire = expire
+        self._expired: datetime | None = None
         self._pending: list[Stored] = []
         self.lost = 0  # records gone from the stream before they were indexed
 
     def step(self, now: datetime) -> bool:
+        self._keep(now)
         if not self._pending:
             self._read()
         if not self._pending:
@@ -52,6 +58,11 @@ class Indexer:
 
     def close(self) -> None:
         """The stream and the index are the caller's."""
+
+    def _keep(self, now: datetime) -> None:
+        if self._expire is not None and (self._expired is None or now - self._expired >= EXPIRE_EVERY):
+            self._expired = now
+            self._expire(now)
 
     def _read(self) -> None:
         for topic in _TOPICS:

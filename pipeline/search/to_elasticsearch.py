@@ -95,14 +95,15 @@ def _comparable(kind: Kind, number: float) -> bool:
 def _text(name: str, kind: Kind, pattern: Pattern, *, cased: bool) -> Narrowed:
     if kind != "keyword":
         return Narrowed(_typed(name, kind, pattern), NONE)
-    over = _keyword(name, pattern)
-    simple = all(part.isascii() for part in pattern if isinstance(part, str))
-    return Narrowed(over, over if simple and not cased else NONE)
-
-
-def _keyword(name: str, pattern: Pattern) -> Clause:
     literal = "".join(part for part in pattern if isinstance(part, str))
-    if pattern == (p.Wildcard.ANY,) or len(literal) > _LONGEST_PATTERN:
+    if len(literal) > _LONGEST_PATTERN:
+        return Narrowed({"exists": {"field": name}}, NONE)
+    over = _keyword(name, pattern, literal)
+    return Narrowed(over, over if literal.isascii() and not cased else NONE)
+
+
+def _keyword(name: str, pattern: Pattern, literal: str) -> Clause:
+    if pattern == (p.Wildcard.ANY,):
         return {"exists": {"field": name}}
     if all(isinstance(part, str) for part in pattern) and literal.isascii():
         return {"term": {name: fold(literal)}}

@@ -28,7 +28,6 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from pipeline.streams import SINGLE, STATE, TOPICS, Batch, Message, Stored, StreamUnavailable
 
-EVENT_PARTITIONS: Final = 4  # of the topics that are not SINGLE, when it falls to us to create them
 _MAX_MESSAGE_BYTES: Final = 1024 * 1024  # records stay below 512 KiB; this leaves room for headers
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PREFIX: Final = "audit."  # what topics are called in the code; `prefix` takes its place on the broker
@@ -45,9 +44,9 @@ _PRODUCER: Final = {
     "linger_ms": 2,
     "batch_size": 256 * 1024,
     "max_request_size": _MAX_MESSAGE_BYTES,
-    "max_block_ms": 10_000,
-    "request_timeout_ms": 10_000,
-    "delivery_timeout_ms": 20_000,
+    "max_block_ms": 5_000,
+    "request_timeout_ms": 8_000,
+    "delivery_timeout_ms": 10_000,
 }
 _CONSUMER: Final = {
     **_TALKER,
@@ -66,14 +65,23 @@ class KafkaStream:
     """A Stream on a Kafka cluster. It connects when first used, and again after each failure.
 
     `security` holds kafka-python's own names (`security_protocol`, `ssl_cafile`, `sasl_mechanism`, ...).
-    Topics that are missing are created; what exists is left as it is.
+    Topics that are missing are created, those of many partitions with `partitions`, kept for `keep` (the broker's own
+    rule if None); what exists is left as it is.
     """
 
     def __init__(
-        self, servers: Sequence[str], *, security: Mapping[str, str] | None = None, prefix: str = "audit"
+        self,
+        servers: Sequence[str],
+        *,
+        security: Mapping[str, str | int | bool] | None = None,
+        prefix: str = "audit",
+        partitions: int = 4,
+        keep: timedelta | None = None,
     ) -> None:
         self._settings = {"bootstrap_servers": list(servers), **_CLIENT, **(security or {})}
         self._prefix = prefix
+        self._partition_count = partitions
+        self._keep = keep
         self._producer: KafkaProducer | None = None
         self._plain: KafkaConsumer | None = None  # asks of offsets; in no group
         self._readers: dict[tuple[str, str], _Reader] = {}
@@ -187,7 +195,9 @@ class KafkaStream:
         settings = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(_MAX_MESSAGE_BYTES)}
         if topic == STATE:
             settings["cleanup.policy"] = "compact"
-        partitions = 1 if topic in SINGLE else EVENT_PARTITIONS
+        elif self._keep is not None:
+            settings["retention.ms"] = str(self._keep // timedelta(milliseconds=1))
+        partitions = 1 if topic in SINGLE else self._partition_count
         return NewTopic(self._name(topic), num_partitions=partitions, topic_configs=settings)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -149,3 +149,11 @@ def test_the_same_alert_appended_twice_is_one_document(stream: SqliteStream, ind
     stream.append(ALERTS, [Message("", ALERT.model_dump_json().encode())] * 2)
     drain(Indexer(stream, index))
     assert len(found(index, "event.kind:alert")) == 1
+
+
+def test_what_is_no_longer_kept_goes_at_intervals(stream: SqliteStream, index: SqliteIndex) -> None:
+    told: list[datetime] = []
+    role = Indexer(stream, index, lambda now: told.append(now) or 0)
+    for minutes in (0, 1, 4, 5, 6, 10):
+        role.step(NOW + timedelta(minutes=minutes))
+    assert told == [NOW + timedelta(minutes=minutes) for minutes in (0, 5, 10)]
