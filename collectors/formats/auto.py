@@ -5,21 +5,48 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats import Context, Format, Parsed, ParseError
+from collectors.formats import Context, Format, ParseError, Parsed
 
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]", re.ASCII)
+# How a record begins -> the formats that begin so, the more particular first.
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]{1,2}\d{1,2}:\d\d:\d\d)", re.ASCII)
+_SHAPES: Final = (
+    (re.compile(r"(?:node=\S+ )?type=[A-Z0-9_]+ (?:msg=)?audit\("), ("auditd",)),
+    (re.compile(r"<\d{1,3}>"), ("syslog",)),
+    (re.compile(r"\ufeff?<Event[ >]"), ("windows-event",)),
+    (re.compile(r"\s*<AUDIT_RECORD"), ("mysql-audit-xml",)),
+    (re.compile(r"AUDIT: "), ("pgaudit",)),
+    (re.compile(r"# (?:Time|User@Host): "), ("mysql-slow",)),
+    (re.compile(r"\d{8} \d\d:\d\d:\d\d,"), ("mariadb-audit",)),
+    (re.compile(r"\d{6} [ \d]\d:\d\d:\d\d"), ("mysql-general", "mysql-error")),
+    (re.compile(r"(?:audit_schema_version|Audit event: audit_schema_version):"), ("mssql-audit",)),
+    (re.compile(r"__CURSOR="), ("journald",)),
+    (re.compile(r"\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP]"), ("cri",)),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d (?!\S*\[)\S+ {2,}"), ("mssql-errorlog",)),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? [A-Za-z0-9+:-]{1,8},"), ("postgresql-csv", "postgresql")),
+    (re.compile(r"\d{4}-\d\d-\d\dT\S+\t? +\d+ [A-Z][A-Za-z ]+\t"), ("mysql-general",)),
+    (re.compile(r"\d{4}-\d\d-\d\dT\S+ (?:[FEWID]\d? [A-Z_-]+ +)?\[\w"), ("mongodb-text",)),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]{1,2}\d{1,2}:\d\d:\d\d\S* +(?:\d+|0x[0-9a-f]+) \["), ("mysql-error",)),
+    (re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \S+ +\d+ \d\d:\d\d:\d\d(?:\.\d+)? \["), ("syslog", "mongodb-text")),
+    (_DATE, ("postgresql", "syslog", "mysql-error")),
+)  # fmt: skip
+_ELSE: Final = ("syslog", "postgresql", "sshd")
+# What a JSON object has by name, the more particular first.
+_OBJECTS: Final = (
+    ('"error_severity"', "postgresql-json"), ('"atype"', "mongodb-audit"), ('"$date"', "mongodb"), ('"winlog"', "windows-event"),
+    ('"EventID"', "windows-event"), ('"__REALTIME_TIMESTAMP"', "journald"), ('"action_id"', "mssql-audit"), ('"connection_id"', "mysql-audit-json"),
+    ('"log":"', "docker"),
+)  # fmt: skip
 
 
 def candidates(text: str) -> tuple[str, ...]:
     """Return the formats that a record may be of, by how it begins; the likelier first."""
     first = text[:1]
-    if first == "{":
-        return ("postgresql-json",)
-    if text.startswith("AUDIT: "):
-        return ("pgaudit",)
-    if _DATE.match(text):
-        return ("postgresql", "syslog")
-    return ("syslog", "postgresql", "sshd")
+    if first == "{" or (first == "[" and text[1:2] in ("{", "")):
+        head = text[:65536]
+        return (*(name for mark, name in _OBJECTS if mark in head), "json")
+    if "A" <= first <= "Z" and text[3:4] == " " and text[:3] not in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"):
+        return _ELSE
+    return next((names for shape, names in _SHAPES if shape.match(text)), _ELSE)
 
 
 def parse(text: str, ctx: Context) -> Parsed:
@@ -28,18 +55,26 @@ def parse(text: str, ctx: Context) -> Parsed:
 
     for name in candidates(text):
         try:
-            return FORMATS[name].parse(text, ctx)
+            parsed = FORMATS[name].parse(text, ctx)
         except ParseError:
             continue
+        if name != "sshd" or "event.action" in parsed.fields:
+            return parsed
     raise ParseError("no format that we know")
 
 
 def continues(first: str, line: str) -> bool:
-    """Say whether `line` continues `first`, as the format that `first` seems to be has it."""
+    """Say whether `line` continues `first`, as the format that `first` seems to be has it.
+
+    Only what marks its own continuation is joined: a line that a format could begin with is a record of its own.
+    """
     from collectors.formats.registry import FORMATS  # noqa: PLC0415
 
-    rule = FORMATS[candidates(first)[0]].continues
-    return rule is not None and rule(first, line)
+    names = candidates(first)
+    rule = FORMATS[names[0]].continues
+    if rule is None or not rule(first, line):
+        return False
+    return line[:1] in (" ", "\t", "") or names[0] == "auditd" or (names != _ELSE and candidates(line) == _ELSE)
 
 
 FORMAT = Format("auto", parse, continues)

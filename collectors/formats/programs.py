@@ -13,6 +13,27 @@ from rules.event import Value
 
 Reader: TypeAlias = Callable[[str], dict[str, Value] | None]
 
+
+def read_audit(message: str) -> dict[str, Value] | None:
+    """Read the kernel's audit trail, which comes by syslog too (from audisp, or by printk without auditd)."""
+    from collectors.formats import auditd  # noqa: PLC0415  a collector without an audit trail need not hold it
+
+    return auditd.read(message)
+
+
+def read_kernel(message: str) -> dict[str, Value] | None:
+    """Read what the kernel says where it is its audit trail."""
+    at = message.find("type=", 0, 64)
+    return read_audit(message[at:]) if at >= 0 and "audit(" in message[at : at + 64] else None
+
+
+def read_server_audit(message: str) -> dict[str, Value] | None:
+    """Read MariaDB's server_audit with output to syslog."""
+    from collectors.formats import mariadb_audit  # noqa: PLC0415
+
+    return mariadb_audit.read(message)
+
+
 _READERS: Final[dict[str, Reader]] = {
     "sshd": sshd.read,
     "sshd-session": sshd.read,
@@ -58,6 +79,15 @@ _READERS: Final[dict[str, Reader]] = {
     "dovecot": mail.read,
     "dovecot-auth": mail.read,
     "auth": mail.read,
+    "Info": mail.read,
+    "Warning": mail.read,
+    "Error": mail.read,
+    "kernel": read_kernel,
+    "audispd": read_audit,
+    "audisp-syslog": read_audit,
+    "audit": read_audit,
+    "mariadb": read_server_audit,
+    "mysql-server_auditing": read_server_audit,
     "auth-worker": mail.read,
     "imap-login": mail.read,
     "pop3-login": mail.read,
@@ -79,12 +109,13 @@ def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
         found = reader(message) if reader is not None else None
     if found is not None:
         fields.update(found)
-    elif reader is not None:
+    elif reader is not None and program not in _SHARED:
         fields["event.module"] = _MODULES.get(program, program)
         fields["event.dataset"] = "system.auth"
     return fields
 
 
+_SHARED: Final = frozenset({"kernel", "Info", "Warning", "Error", "mariadb"})  # names that many programs go by
 _MODULES: Final = {"sshd-session": "sshd", "sshd-auth": "sshd", "CRON": "cron", "crond": "cron", "su-l": "su"}
 
 

@@ -21,6 +21,18 @@ _MODULES: Final = {
     "mysql-error": "mysql_error",
     "mysql-general": "mysql_general",
     "mysql-slow": "mysql_slow",
+    "mysql-audit-json": "mysql_audit_json",
+    "mysql-audit-xml": "mysql_audit_xml",
+    "mssql-errorlog": "mssql_errorlog",
+    "mssql-audit": "mssql_audit",
+    "mongodb": "mongodb",
+    "mongodb-text": "mongodb_text",
+    "mongodb-audit": "mongodb_audit",
+    "windows-event": "windows",
+    "journald": "journald",
+    "cri": "cri",
+    "docker": "docker",
+    "json": "json_line",
 }
 
 

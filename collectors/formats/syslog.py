@@ -35,6 +35,9 @@ _WEEKDAY: Final = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=[A-Z])")
 _TAG: Final = re.compile(r"([^\s:\[\]]{1,256}?)(?:\[([^\]\s]{1,64})\])?:(?= |$)(?<! :)")
 _TAG_NO_COLON: Final = re.compile(r"([^\s:\[\]]{1,256})\[(\d{1,10})\](?=:? )|\[([\w.-]{1,128})\]:?(?= )", re.ASCII)
 _VERSIONED: Final = re.compile(r"([\w.-]{1,64} [\d.]{1,32}):(?= )", re.ASCII)
+# "host sshd[12]: " without a time, as `journalctl -o short` cut short or a relay's template leaves it.
+_TIMELESS: Final = re.compile(r"(?:[\w.-]{1,255} )?[A-Za-z][\w./()-]{0,63}\[\d{1,10}\]: ", re.ASCII)
+_SOLARIS: Final = re.compile(r"\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] ", re.ASCII)
 _HOST: Final = re.compile(r"[\w.:%*-]{1,255}", re.ASCII)
 
 
@@ -48,7 +51,9 @@ def parse(text: str, ctx: Context) -> Parsed:
             return _rfc5424(text, at + 2, fields, ctx)
     found = _stamp(text, at, ctx)
     if found is None:
-        raise ParseError("no syslog header: it begins with no time that syslog writes")
+        if _TIMELESS.match(text, at) is None:
+            raise ParseError("no syslog header: it begins with no time that syslog writes")
+        return Parsed(None, _message(text, at, fields))
     time, at = found
     return Parsed(time, _message(text, at, fields))
 
@@ -128,6 +133,11 @@ def _message(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
     """Read `host tag[pid]: message` as RFC 3164 has it, the host missing where the tag follows at once."""
     while text.startswith(" ", at):
         at += 1
+    if text.startswith("[pid ", at):  # vsftpd's own log, which has syslog's kind of time alone
+        fields["process.name"] = "vsftpd"
+        number(fields, "process.pid", text[at + 5 : max(at, text.find("]", at, at + 20))])
+        fields["message"] = text[text.find("]", at) + 1 :].lstrip(" ")
+        return understand("vsftpd", fields)
     end = text.find(" ", at)
     word = text[at:end] if end > 0 else text[at:]
     if not (word.endswith(":") or word.endswith("]")) and _HOST.fullmatch(word):
@@ -152,7 +162,9 @@ def tagged(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
     at = found.end()
     if text.startswith(":", at):
         at += 1
-    fields["message"] = text[at + 1 :] if text.startswith(" ", at) else text[at:]
+    at += 1 if text.startswith(" ", at) else 0
+    solaris = _SOLARIS.match(text, at) if text.startswith("[ID ", at) else None
+    fields["message"] = text[solaris.end() if solaris else at :]
     return understand(program, fields)
 
 

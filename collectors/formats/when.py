@@ -28,7 +28,7 @@ _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
 _LEAP_CYCLE: Final = 9  # the longest time without a 29 February (1896 to 1904)
 _ISO: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ] ?(\d\d?):(\d\d):(\d\d)(?:[.,](\d{1,9}))? ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?(?![\d:]))?",
+    r"(\d{4})-(\d\d)-(\d\d)[T ] ?(\d\d?):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?(?![\d:])))?",
     re.ASCII,
 )
 # What PostgreSQL and others print for a zone, where it names one offset only. An abbreviation that several zones
