@@ -59,6 +59,7 @@ _CONSUMER: Final = {
     "fetch_max_wait_ms": 100,
     "max_partition_fetch_bytes": 4 * _MAX_MESSAGE_BYTES,
 }
+_JOIN_SECONDS: Final = 0.5  # given to joining a group, however little the reader would wait
 
 
 class KafkaStream:
@@ -226,7 +227,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         if not self._joined:
             self.consumer.subscribe([self._name], listener=self)
             self._joined = True
-        fetched = self._poll(limit, wait)
+        fetched = self._poll(limit, max(wait, _JOIN_SECONDS) if self._joining() else wait)
         gained, lost, self._gained, self._lost = frozenset(self._gained), frozenset(self._lost), set(), set()
         if gained or lost:
             self._unread(fetched)
@@ -235,6 +236,10 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         missing, self._missing = self._missing, {}
         messages = [_stored(topic, record) for records in fetched.values() for record in records]
         return Batch(messages, gained=gained, lost=lost, missing=missing)
+
+    def _joining(self) -> bool:
+        """Say whether the group is being joined: a poll that is shorter than the joining begins it anew each time."""
+        return bool(self.consumer._coordinator.need_rejoin())
 
     def seek(self, offsets: Mapping[int, int]) -> None:
         """Read on from there; for a partition that is not (yet) ours, once it is."""
