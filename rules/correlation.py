@@ -15,7 +15,7 @@ import hashlib
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from rules.correlation_rule import Correlating
 from rules.window import Seen, Window
@@ -25,6 +25,8 @@ KEPT: Final = timedelta(minutes=10)  # beyond span and lateness, for matches tha
 KEPT_IDS: Final = 500  # contributing ids that a proof names, from each end
 RECENT_LIMIT: Final = 20_000  # matches that one group keeps apart; the oldest settle early beyond it
 
+Place: TypeAlias = tuple[datetime, str]  # of a match in its group's order: event time, then id
+
 
 @dataclass(slots=True)
 class Episode:
@@ -32,8 +34,8 @@ class Episode:
 
     first: str  # the match that names it: the first contributor, or where that may repeat, the one that began it
     since: datetime  # time of the first contributor
-    start: datetime  # when the condition became true
-    last: datetime
+    start: Place  # where the condition became true
+    last: Place
     arrived: datetime  # when the last contributor did
     value: float
     count: int = 0
@@ -58,7 +60,7 @@ class Episode:
     def copy(self) -> Episode:
         return replace(self, head=self.head.copy(), tail=self.tail.copy())
 
-    def meets(self, start: datetime, last: datetime) -> bool:
+    def meets(self, start: Place, last: Place) -> bool:
         return self.start <= last and start <= self.last
 
     @property
@@ -82,7 +84,7 @@ class Track:
 
     def step(self, one: Seen) -> tuple[bool, Episode | None]:
         """Take the next match; return whether the condition holds and the episode that began, if one did."""
-        if self.open is not None and one.time - self.open.last >= self.window.asks.timespan:
+        if self.open is not None and one.time - self.open.last[0] >= self.window.asks.timespan:
             self.open = None
         self.window.push(one)
         if not self.window.holds():
@@ -91,14 +93,15 @@ class Track:
         if self.open is None:
             self.open = self._begin(one)
             return True, self.open
-        self.open.last, self.open.value = one.time, self.window.value() or 0
+        self.open.last, self.open.value = (one.time, one.id), self.window.value() or 0
         self.open.add(one)
         return True, None
 
     def _begin(self, one: Seen) -> Episode:
         first = self.window.seen[0]
         name = first.id if self.window.asks.monotone else one.id
-        episode = Episode(name, first.time, one.time, one.time, one.arrived, self.window.value() or 0)
+        place = (one.time, one.id)
+        episode = Episode(name, first.time, place, place, one.arrived, self.window.value() or 0)
         for part in self.window.seen:
             episode.add(part)
         episode.begun = episode.events
@@ -110,8 +113,8 @@ class Report:
     """An episode that was told of."""
 
     first: str
-    start: datetime
-    last: datetime
+    start: Place
+    last: Place
     digest: str | None = None  # as settled; None: only fired
 
 
@@ -133,6 +136,7 @@ class Group:
     recent: list[Seen] = field(default_factory=list)  # in order; what the base has not taken
     reports: list[Report] = field(default_factory=list)
     early: int = 0  # matches that the base took before their time, for want of room
+    begun: list[Episode] = field(default_factory=list)  # as of the last settling: those whose beginning is settled
     _tail: Track = field(init=False)
     _settled: Track = field(init=False)
     _count: int = field(init=False, default=0)  # how many of `recent` the settled track has taken
@@ -183,13 +187,9 @@ class Group:
             if self._over(episode, ripe):
                 out += self._final(episode)
         out += self._withdrawn()
+        self.begun = self._episodes.copy()
         self._rebase(clock)
         return out
-
-    @property
-    def begun(self) -> list[Episode]:
-        """The episodes whose beginning is settled."""
-        return self._episodes
 
     @property
     def idle(self) -> bool:
@@ -221,7 +221,7 @@ class Group:
         """Take back what was told and is no longer so, once everything up to it is settled."""
         if not self._count:
             return []
-        first, upto = self.recent[0].time, self.recent[self._count - 1].time
+        first, upto = _place(self.recent[0]), _place(self.recent[self._count - 1])
         gone = [
             report
             for report in self.reports
@@ -275,7 +275,7 @@ class Group:
         if not self.recent:
             self._episodes, self.reports = [], []
             return
-        floor = self.recent[0].time
+        floor = _place(self.recent[0])
         going_on = self.base.open.start if self.base.open is not None else floor
         self._episodes = [one for one in self._episodes if one.last >= floor or one.start >= going_on]
         self.reports = [
@@ -283,3 +283,7 @@ class Group:
             for report in self.reports
             if report.last >= floor or any(one.meets(report.start, report.last) for one in self._episodes)
         ]
+
+
+def _place(one: Seen) -> Place:
+    return one.time, one.id

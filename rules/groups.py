@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from rules.alert import Alert, Step, alert_id
-from rules.correlation import Change, Episode, Group, Report, Track
+from rules.correlation import Change, Episode, Group, Place, Report, Track
 from rules.event import Value
 from rules.match import Match
 from rules.ruleset import RuleSet
@@ -22,7 +22,7 @@ from rules.window import Seen
 class Passed(msgspec.Struct):
     """An episode that was passed on to outer correlations, as of its beginning."""
 
-    start: datetime
+    start: Place
     events: tuple[str, ...]
     final: bool
 
@@ -148,7 +148,7 @@ class Groups:
 
     def _forget(self, one: _One) -> None:
         """Let go of what was passed on and lies wholly within the group's base."""
-        floor = one.group.recent[0].time if one.group.recent else None
+        floor = (one.group.recent[0].time, one.group.recent[0].id) if one.group.recent else None
         begun = {episode.first for episode in one.group.begun}
         one.passed = {
             first: passed
@@ -164,7 +164,9 @@ class Groups:
             self._taken_back(one, episode.first)
         one.passed[episode.first] = new
         identity = alert_id(one.correlation.about.id, one.key, episode.first)
-        cause = Seen(episode.start, identity, events=episode.begun, appended=one.cause.appended, provisional=not final)
+        cause = Seen(
+            episode.start[0], identity, events=episode.begun, appended=one.cause.appended, provisional=not final
+        )
         return self._passed_on(one.correlation.about.id, cause, one.key, one.cause)
 
     def _taken_back(self, one: _One, first: str) -> None:

@@ -66,13 +66,13 @@ class Teller:
                 "events": episode.events,
                 "count": episode.count,
                 "digest": episode.digest,
-                "window_start": episode.start - asks.timespan,
-                "window_end": episode.last,
+                "window_start": episode.start[0] - asks.timespan,
+                "window_end": episode.last[0],
                 "values": values,
                 "fields": (*asks.group_by, *(asks.limits.fields if asks.limits else ())),
             }
         )
-        return alert.model_copy(update={"time": episode.last, "since": episode.since, "proof": proof})
+        return alert.model_copy(update={"time": episode.last[0], "since": episode.since, "proof": proof})
 
 
 def told(document: Document) -> Rule:
