@@ -141,7 +141,7 @@ def of_incident(incident: Incident, kind: Kind, now: datetime, *, repeat: bool =
         runbook=line(alert.rule.runbook or "", 300),
         warnings=_warnings(note, repeat=repeat),
     )
-    change = "" if kind == "page" else f"{word or kind}: {_change(incident, kind)}"
+    change = "" if kind == "page" else f"{word or kind}: {_change(incident, kind, now)}"
     return _message(incident.id, view, now, change, loud=kind in ("news", "reopened", "reminder"))
 
 
@@ -197,6 +197,7 @@ def _facts(incident: Incident, now: datetime) -> tuple[tuple[str, str], ...]:
     facts += [
         ("All " + name, inert(", ".join(sorted(some)), 300)) for name, some in incident.told.items() if len(some) > 1
     ]
+    facts.append(("Told", ", ".join(inert(name, 80) for name in sorted(incident.heard))))
     facts += [("Not told", f"{inert(name, 80)}: {inert(why, 200)}") for name, why in incident.muted.items()]
     facts.append(("State", f"{incident.state}{f' ({inert(incident.person, 60)})' if incident.person else ''}"))
     return tuple(facts)
@@ -226,13 +227,13 @@ def _commands(incident: Incident) -> tuple[str, ...]:
     return (search, shell("tocsin", "incidents", "show", incident.id), shell("tocsin", "incidents", "ack", incident.id))
 
 
-def _change(incident: Incident, kind: Kind) -> str:
+def _change(incident: Incident, kind: Kind, now: datetime) -> str:
     if kind in ("news", "reopened"):
         alert = incident.alert
         named = ", ".join(f"{name} {_first(alert, name)}" for name in alert.rule.tell if _first(alert, name))
         return f"{named} at {clock(alert.time)}"
     by = f" by {inert(incident.person, 60)}" if incident.person else ""
-    return f"at {clock(incident.last)}{by}"
+    return f"at {clock(now if incident.person else incident.last)}{by}"
 
 
 def _message(name: str, view: View, now: datetime, change: str = "", *, loud: bool = True) -> Message:

@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parse": ("parse", "Raw log in, one ECS object a record out (NDJSON)."),
     "rules": ("rules", "Check, list, test and match rules."),
     "search": ("search", "Search the audit history."),
+    "incidents": ("incidents", "List incidents, show one, acknowledge, resolve, hand over."),
+    "silence": ("silence", "Keep some pages quiet for a while, with a reason."),
+    "route": ("route", "Who would get what, when and why; take over Alertmanager's config."),
+    "notify-test": ("notify_test", "Send a test message by every channel."),
     "status": (
         "status",
         "What was read, delivered, set aside and lost, by source; stream, index, receivers.",
@@ -36,7 +40,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(f"pipeline.commands.{module}"), cmd_name)
+        command = getattr(importlib.import_module(f"pipeline.commands.{module}"), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

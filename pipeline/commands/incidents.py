@@ -1,0 +1,154 @@
+"""`tocsin incidents`: what is open, what happened to it, and what a person does about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from notifiers.escape import line
+from notifiers.incident import Entry, Incident
+from notifiers.render import clock, environment, headline
+from pipeline.commands.options import config_option, load_config
+from pipeline.commands.people import command, fail, find, history, opened
+from rules.event import Value, rfc3339
+
+_form = click.option(
+    "--format", "form", type=click.Choice(["table", "ndjson"]), help="Default: table on a terminal, else ndjson."
+)
+
+
+@click.group()
+def incidents() -> None:
+    """List incidents, show one, and act on it."""
+
+
+@incidents.command("list")
+@config_option
+@click.option("--all", "every", is_flag=True, help="Those that have ended too.")
+@_form
+def list_(path: Path | None, every: bool, form: str | None) -> None:
+    """List the incidents that are open, the latest first."""
+    config = load_config(path)
+    with opened(config) as stream:
+        ledger, _ = history(stream, config)
+    found = [one for one in ledger.incidents.values() if every or one.state != "resolved"]
+    found.sort(key=lambda one: one.last, reverse=True)
+    if form == "ndjson" or (form is None and not sys.stdout.isatty()):
+        for one in found:
+            click.echo(msgspec.json.encode(_row(one)))
+    else:
+        _table(found)
+
+
+def _row(one: Incident) -> dict[str, object]:
+    alert = one.alert
+    return {
+        "incident": one.id,
+        "state": one.state,
+        "level": alert.rule.level,
+        "what": headline(alert),
+        "rule": alert.rule.id,
+        "environment": environment(alert),
+        "since": rfc3339(one.opened),
+        "last": rfc3339(one.last),
+        "count": one.count,
+        "occurrence": one.occurrence,
+        "told": sorted(one.heard),
+        "not_told": dict(one.muted),
+        "person": one.person,
+    }
+
+
+def _table(found: Sequence[Incident]) -> None:
+    if not found:
+        click.echo("No incident is open.")
+    for one in found:
+        colour = {"triggered": "red", "acknowledged": "yellow", "resolved": "green"}[one.state]
+        state = click.style(f"{one.state:<12}", fg=colour)
+        times = f" x{one.count}" if one.count > 1 else ""
+        click.echo(f"{one.id:<14} {state} {one.alert.rule.level:<13} {clock(one.last)}  {headline(one.alert)}{times}")
+
+
+@incidents.command()
+@config_option
+@click.argument("incident")
+@_form
+def show(path: Path | None, incident: str, form: str | None) -> None:
+    """Show one incident: where it stands, and all that happened to it, with who and why."""
+    config = load_config(path)
+    with opened(config) as stream:
+        ledger, log = history(stream, config)
+    one = find(ledger, incident)
+    timeline = [row for entry in log for row in _events(entry, one.id)]
+    if form == "ndjson" or (form is None and not sys.stdout.isatty()):
+        click.echo(msgspec.json.encode({**_row(one), "timeline": timeline}))
+        return
+    for name, value in _row(one).items():
+        click.echo(f"{name:<12} {line(str(value), 300)}")
+    for row in timeline:
+        moment, what, *details = row.values()
+        click.echo(f"  {moment}  {what:<13} {line(' '.join(str(one) for one in details if one), 300)}")
+
+
+def _events(entry: Entry, incident: str) -> Iterator[dict[str, object]]:
+    when = rfc3339(entry.time)
+    step = entry.transition
+    if step is not None and step.incident == incident:
+        cause = f"{entry.cause.topic}@{entry.cause.offset}" if entry.cause else "time"
+        yield {"time": when, "what": step.what, "cause": cause, "person": step.person, "note": step.note}
+        for receiver, fate in step.fates.items():
+            if fate.how != "sent":
+                yield {"time": when, "what": fate.how, "receiver": receiver, "why": fate.why}
+    for send in entry.intended:
+        if send.incident == incident:
+            attempt = f"attempt {send.attempt}, channel {send.channel}"
+            yield {"time": when, "what": "intended", "kind": send.kind, "receiver": send.receiver, "attempt": attempt}
+    said = entry.answered
+    if said is not None and said.incident == incident:
+        what = "delivered" if said.receipt else "failed"
+        yield {"time": when, "what": what, "receiver": said.receiver, "receipt": said.receipt, "why": said.failure}
+
+
+_note = click.option("--note", help="What the others should know.")
+
+
+@incidents.command()
+@config_option
+@click.argument("incident")
+@_note
+def ack(path: Path | None, incident: str, note: str | None) -> None:
+    """Acknowledge: you have it. It stays quiet until something new happens."""
+    _act(path, "ack", incident, {"note": note})
+
+
+@incidents.command()
+@config_option
+@click.argument("incident")
+@_note
+def resolve(path: Path | None, incident: str, note: str | None) -> None:
+    """Close: it is over. The next alert of its kind opens the next occurrence."""
+    _act(path, "resolve", incident, {"note": note})
+
+
+@incidents.command()
+@config_option
+@click.argument("incident")
+@click.option("--to", "person", required=True, help="Who has it now.")
+def assign(path: Path | None, incident: str, person: str) -> None:
+    """Hand over to another person."""
+    _act(path, "assign", incident, {"to": person})
+
+
+def _act(path: Path | None, verb: str, incident: str, more: Mapping[str, Value]) -> None:
+    config = load_config(path)
+    with opened(config) as stream:
+        ledger, _ = history(stream, config)
+        one = find(ledger, incident)
+        if one.state == "resolved" or (verb == "ack" and one.state == "acknowledged"):
+            raise fail(f"incident {one.id} is {one.state}")
+        command(stream, verb, {"incident": one.id, **more})
+    click.echo(f"{verb} {one.id}: {headline(one.alert)}")
