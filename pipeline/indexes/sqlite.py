@@ -9,56 +9,23 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
+import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from pipeline.indexes import Document, IndexUnavailable, Page, Query, Refused
+from pipeline.indexes.rows import COLUMNS, File, decode, microseconds, readable
 from pipeline.search.to_sql import FALSE, Narrowed, Sql, narrow
-from pipeline.search.words import text_for_words
 from rules.evaluate import Decide, compiled
-from rules.event import CLASSES, Event, EventClass, Fields, instant
-from rules.patterns import fold
-from rules.values import text_of
+from rules.event import CLASSES, Event, EventClass, instant
 
-COLUMNS: Final = {  # beside the document's id
-    "host.name": "host",
-    "user.name": "user",
-    "source.ip": "source",
-    "event.dataset": "dataset",
-    "event.action": "action",
-    "event.outcome": "outcome",
-    "process.name": "process",
-}
-_SCHEMA: Final = f"""
-CREATE TABLE IF NOT EXISTS hits (
-    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL, odd INTEGER NOT NULL,
-    {", ".join(f"{column} TEXT" for column in COLUMNS.values())}
-);
-CREATE INDEX IF NOT EXISTS by_time ON hits (time);
-CREATE INDEX IF NOT EXISTS by_host ON hits (host, time);
-CREATE INDEX IF NOT EXISTS by_user ON hits (user, time);
-CREATE INDEX IF NOT EXISTS by_source ON hits (source, time);
-CREATE INDEX IF NOT EXISTS by_oddity ON hits (time) WHERE odd;
-CREATE TABLE IF NOT EXISTS documents (n INTEGER PRIMARY KEY, value BLOB NOT NULL);
-CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, content='', detail=none, tokenize='ascii');
-"""
-_INSERT: Final = f"INSERT OR IGNORE INTO hits VALUES (?, ?, ?, ?{', ?' * len(COLUMNS)})"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_LONGEST: Final = 256  # characters of a value that a column holds
 _OPEN_FILES: Final = 32
-
-_decode: Final = msgspec.json.Decoder(
-    dict[str, str | int | float | bool | list[str | int | float | bool | None] | None]
-)
-_Row = tuple[object, ...]
+_Candidate = tuple[int, str, int, bytes]  # time, id, dictionary, packed document
 
 
 class SqliteIndex:
@@ -67,15 +34,15 @@ class SqliteIndex:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._files: OrderedDict[str, sqlite3.Connection] = OrderedDict()
+        self._files: OrderedDict[str, File] = OrderedDict()
 
     def put(self, documents: Sequence[Document]) -> Sequence[Refused]:
         refused: list[Refused] = []
         for name, group in groupby(sorted(documents, key=_file_name), key=_file_name):
-            rows = list(_readable(group, refused))
+            rows = list(readable(group, refused))
             if rows:
                 with _mapped(name):
-                    _store(self._file(name), rows)
+                    self._file(name).store(rows)
         return refused
 
     def search(self, query: Query) -> Page:
@@ -95,9 +62,8 @@ class SqliteIndex:
         """Remove the class's whole days before that day, and return how many went."""
         old = [path for path in self._folder.glob(f"{event_class}-*.db") if _day(path.stem) < before]
         for path in old:
-            connection = self._files.pop(path.stem, None)
-            if connection is not None:
-                connection.close()
+            if path.stem in self._files:
+                self._files.pop(path.stem).close()
             for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
                 part.unlink(missing_ok=True)
         return len(old)
@@ -124,90 +90,39 @@ class SqliteIndex:
         try:
             if name not in self._files and not (self._folder / f"{name}.db").exists():
                 return  # retention took it meanwhile
-            connection = self._file(name)
-            rows = [self._candidates(connection, query, sql) for sql in (_even(narrowed.over), Sql("odd"))]
-            for _, _, value in heapq.merge(*rows, reverse=True):
-                fields = _decode.decode(value)
+            file = self._file(name)
+            rows = [_candidates(file.connection, query, sql) for sql in (_even(narrowed.over), Sql("odd"))]
+            for _, _, dictionary, packed in heapq.merge(*rows, reverse=True):
+                fields = decode(file.unpack(dictionary, packed))
                 if decide(fields):
                     yield Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, zlib.error) as error:
             raise IndexUnavailable(f"{name}.db: {error}") from error
 
-    def _candidates(self, connection: sqlite3.Connection, query: Query, sql: Sql) -> Iterator[tuple[int, str, bytes]]:
-        low = 0 if query.since is None else microseconds(query.since)
-        high = 2**62 if query.until is None else microseconds(query.until)
-        found: Iterator[tuple[int, str, bytes]] = connection.execute(
-            "SELECT time, id, (SELECT value FROM documents WHERE documents.n = hits.n) FROM hits"
-            f" WHERE time >= {low} AND time < {high} AND {sql.text} ORDER BY time DESC, id DESC",
-            sql.parameters,
-        )
-        return found
-
-    def _file(self, name: str) -> sqlite3.Connection:
+    def _file(self, name: str) -> File:
         if name in self._files:
             self._files.move_to_end(name)
             return self._files[name]
-        connection = sqlite3.connect(self._folder / f"{name}.db", timeout=30, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # what is committed in the stream must be here
-        connection.executescript(_SCHEMA)
-        self._files[name] = connection
+        file = File(sqlite3.connect(self._folder / f"{name}.db", timeout=30, isolation_level=None))
+        self._files[name] = file
         if len(self._files) > _OPEN_FILES:
             self._files.popitem(last=False)[1].close()
-        return connection
+        return file
+
+
+def _candidates(connection: sqlite3.Connection, query: Query, sql: Sql) -> Iterator[_Candidate]:
+    low = 0 if query.since is None else microseconds(query.since)
+    high = 2**62 if query.until is None else microseconds(query.until)
+    found: Iterator[_Candidate] = connection.execute(
+        "SELECT time, id, dictionary, value FROM hits CROSS JOIN documents USING (n)"
+        f" WHERE time >= {low} AND time < {high} AND {sql.text} ORDER BY time DESC, id DESC",
+        sql.parameters,
+    )
+    return found
 
 
 def _even(sql: Sql) -> Sql:
     return sql if sql == FALSE else Sql(f"NOT odd AND {sql.text}", sql.parameters)
-
-
-def _store(connection: sqlite3.Connection, rows: Sequence[tuple[Document, Fields]]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (first,) = connection.execute("SELECT coalesce(max(n), 0) + 1 FROM hits").fetchone()
-        done = connection.executemany(_INSERT, (_hit(n, *row) for n, row in enumerate(rows, first)))
-        new: Iterable[tuple[int, tuple[Document, Fields]]] = enumerate(rows, first)
-        if done.rowcount != len(rows):  # some ids were there before
-            there = {n for (n,) in connection.execute("SELECT n FROM hits WHERE n >= ?", (first,))}
-            new = [(n, row) for n, row in new if n in there]
-        else:
-            new = list(new)
-        connection.executemany("INSERT INTO documents VALUES (?, ?)", ((n, row[0].value) for n, row in new))
-        words = ((n, text_for_words(row[1])) for n, row in new)
-        connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _readable(documents: Iterable[Document], refused: list[Refused]) -> Iterator[tuple[Document, Fields]]:
-    for document in documents:
-        try:
-            fields = _decode.decode(document.value)
-            if fields["event.id"] != document.id or instant(str(fields["@timestamp"])) != document.time:
-                raise ValueError("event.id and @timestamp are not the document's")
-        except (msgspec.MsgspecError, KeyError, ValueError) as fault:
-            refused.append(Refused(document, f"not a flat ECS object: {fault}"))
-        else:
-            yield document, fields
-
-
-def _hit(n: int, document: Document, fields: Fields) -> _Row:
-    odd = fold(document.id) != document.id
-    columns: list[str | None] = []
-    for name in COLUMNS:
-        value = fields.get(name)
-        text = None if isinstance(value, list) else text_of(value)
-        if isinstance(value, list) or (text is not None and (len(text) > _LONGEST or "\0" in text)):
-            odd, text = True, None
-        columns.append(None if text is None else fold(text))
-    return (n, document.id, microseconds(document.time), odd, *columns)
-
-
-def microseconds(moment: datetime) -> int:
-    """Return the moment as microseconds since 1970, exactly."""
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _place(event: Event) -> tuple[datetime, str]:

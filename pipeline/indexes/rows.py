@@ -1,0 +1,140 @@
+"""What one file of the embedded index holds: tables, and how documents become their rows and come back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from pipeline.indexes import Document, Refused
+from pipeline.indexes.packing import Packer, dictionary_of
+from pipeline.search.words import text_for_words
+from rules.event import Fields, Value, instant
+from rules.patterns import fold
+from rules.values import text_of
+
+COLUMNS: Final = {  # beside the document's id
+    "host.name": "host",
+    "user.name": "user",
+    "source.ip": "source",
+    "event.dataset": "dataset",
+    "event.action": "action",
+    "event.outcome": "outcome",
+    "process.name": "process",
+}
+SCHEMA: Final = f"""
+CREATE TABLE IF NOT EXISTS hits (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL, odd INTEGER NOT NULL,
+    {", ".join(f"{column} TEXT" for column in COLUMNS.values())}
+);
+CREATE INDEX IF NOT EXISTS by_time ON hits (time);
+CREATE INDEX IF NOT EXISTS by_host ON hits (host, time);
+CREATE INDEX IF NOT EXISTS by_user ON hits (user, time);
+CREATE INDEX IF NOT EXISTS by_source ON hits (source, time);
+CREATE INDEX IF NOT EXISTS by_oddity ON hits (time) WHERE odd;
+CREATE TABLE IF NOT EXISTS dictionaries (n INTEGER PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS documents (n INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, value BLOB NOT NULL);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, content='', detail=none, tokenize='ascii');
+"""
+INSERT_HIT: Final = f"INSERT OR IGNORE INTO hits VALUES (?, ?, ?, ?{', ?' * len(COLUMNS)})"
+INSERT_DOCUMENT: Final = "INSERT INTO documents VALUES (?, ?, ?)"
+INSERT_WORDS: Final = "INSERT INTO words (rowid, text) VALUES (?, ?)"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LONGEST: Final = 256  # characters of a value that a column holds
+_ENOUGH: Final = 500  # documents for a dictionary that serves the rest of the file
+
+decode: Final = msgspec.json.Decoder(dict[str, Value]).decode
+Readable = tuple[Document, Fields]
+
+
+class File:
+    """One open file: a class's documents of one day."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # what is committed in the stream must be here
+        connection.executescript(SCHEMA)
+        self._packers: dict[int, Packer] = {}
+
+    def store(self, documents: Sequence[Readable]) -> None:
+        """Store in one transaction what is not there yet."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert(documents)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            self._packers.clear()  # one of them may have been rolled back
+            raise
+
+    def unpack(self, dictionary: int, packed: bytes) -> bytes:
+        return self._packer(dictionary).unpack(packed)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _insert(self, documents: Sequence[Readable]) -> None:
+        (first,) = self.connection.execute("SELECT coalesce(max(n), 0) + 1 FROM hits").fetchone()
+        done = self.connection.executemany(INSERT_HIT, [hit(n, *one) for n, one in enumerate(documents, first)])
+        new = list(enumerate(documents, first))
+        if done.rowcount != len(documents):  # some ids were there before
+            there = {n for (n,) in self.connection.execute("SELECT n FROM hits WHERE n >= ?", (first,))}
+            new = [(n, one) for n, one in new if n in there]
+        number = self._dictionary(first, [document.value for document, _ in documents])
+        pack = self._packer(number).pack
+        self.connection.executemany(INSERT_DOCUMENT, [(n, number, pack(one[0].value)) for n, one in new])
+        self.connection.executemany(INSERT_WORDS, [(n, text_for_words(one[1])) for n, one in new])
+
+    def _dictionary(self, first: int, documents: Sequence[bytes]) -> int:
+        """Return the number of the dictionary to pack with: of the first documents, and later of enough of them."""
+        (number, made_at) = self.connection.execute(
+            "SELECT coalesce(max(n), 0), coalesce((SELECT max(n) FROM hits), 0) FROM dictionaries"
+        ).fetchone()
+        enough = first > _ENOUGH or len(documents) >= _ENOUGH
+        if number and (number > 1 or not enough or made_at == 0):
+            return int(number)
+        number = 2 if enough else 1
+        self.connection.execute("INSERT INTO dictionaries VALUES (?, ?)", (number, dictionary_of(documents)))
+        return int(number)
+
+    def _packer(self, number: int) -> Packer:
+        if number not in self._packers:
+            (dictionary,) = self.connection.execute("SELECT value FROM dictionaries WHERE n = ?", (number,)).fetchone()
+            self._packers[number] = Packer(dictionary)
+        return self._packers[number]
+
+
+def hit(n: int, document: Document, fields: Fields) -> tuple[object, ...]:
+    """Return the row of `hits`: a value that is no plain text makes the document odd, and is found in it alone."""
+    odd = fold(document.id) != document.id
+    columns: list[str | None] = []
+    for name in COLUMNS:
+        value = fields.get(name)
+        text = None if isinstance(value, list) else text_of(value)
+        if isinstance(value, list) or (text is not None and (len(text) > _LONGEST or "\0" in text)):
+            odd, text = True, None
+        columns.append(None if text is None else fold(text))
+    return (n, document.id, microseconds(document.time), odd, *columns)
+
+
+def readable(documents: Iterable[Document], refused: list[Refused]) -> Iterator[Readable]:
+    """Yield each document with its fields; one that is not what it must be goes to `refused`."""
+    for document in documents:
+        try:
+            fields = decode(document.value)
+            if fields["event.id"] != document.id or instant(str(fields["@timestamp"])) != document.time:
+                raise ValueError("event.id and @timestamp are not the document's")
+        except (msgspec.MsgspecError, KeyError, ValueError) as fault:
+            refused.append(Refused(document, f"not a flat ECS object: {fault}"))
+        else:
+            yield document, fields
+
+
+def microseconds(moment: datetime) -> int:
+    """Return the moment as microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
