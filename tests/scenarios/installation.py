@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -137,15 +137,6 @@ def _readable(mail: object) -> str:
     assert isinstance(mail, EmailMessage)
     body = mail.get_body(("plain",))
     return f"{mail['Subject']}\n{body.get_content() if body else ''}"
-
-
-def moments(seed: int, count: int, longest: float) -> Iterator[float]:
-    """Yield seconds to wait before each kill: the same for the same seed."""
-    import random
-
-    chance = random.Random(seed)
-    for _ in range(count):
-        yield chance.uniform(0.05, longest)
 
 
 def fleet(kafka: Kafka, elasticsearch: Elasticsearch, name: str) -> dict[str, object]:

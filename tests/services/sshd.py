@@ -95,9 +95,11 @@ class Sshd:
         _DEV_LOG.unlink(missing_ok=True)
         _remove_user()
 
-    def login(self, user: str = "root", command: str = "true") -> subprocess.CompletedProcess[str]:
-        """Log in with the key and run a command; the status is the command's, or 255 if there was no way in."""
-        return self._ssh(user, command, ["-o", "BatchMode=yes", "-i", str(self.key)])
+    def login(
+        self, user: str = "root", command: str = "true", source: str = "127.0.0.1"
+    ) -> subprocess.CompletedProcess[str]:
+        """Log in with the key from an address and run a command; the status is the command's, 255 for no way in."""
+        return self._ssh(user, command, ["-o", "BatchMode=yes", "-i", str(self.key), "-b", source])
 
     def login_with_password(self, user: str, password: str, command: str = "true") -> subprocess.CompletedProcess[str]:
         """Try a password, once."""

@@ -1,0 +1,100 @@
+"""kill -9 at random moments of the day, on both engines: nothing is lost, and nobody is paged twice unmarked."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from tests.scenarios.installation import Heard, Install, Installation, until
+from tests.services.postgres import Postgres
+from tests.services.sshd import Sshd
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+MARK = "possible repeat"
+
+
+def _settings(sshd: Sshd, postgres: Postgres) -> dict[str, object]:
+    return {
+        "sources": [
+            {"kind": "file", "paths": [str(sshd.log)], "format": "syslog"},
+            {"kind": "file", "paths": [str(postgres.log)], "format": "postgresql", "prefix": postgres.log_line_prefix},
+        ],
+        "rules": {"paths": ["builtin"], "lists": {"dbas": ["postgres", "dba"]}},
+        "environments": [{"match": {"db.namespace": "*_production"}, "is": "production"}],
+    }
+
+
+@pytest.mark.parametrize("seed", [20261122])
+def test_killed_at_random_moments_it_tells_everything_once(
+    install: Install, heard: Heard, sshd: Sshd, postgres: Postgres, seed: int
+) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    installation = install(_settings(sshd, postgres))
+    until(
+        lambda: installation.call("status", "--format", "ndjson").stdout.count('"source"') == 2, "start", installation
+    )
+    addresses = [f"127.0.0.{10 + n}" for n in range(KILLS)]
+    for n, address in enumerate(addresses):
+        done = threading.Thread(target=_act, args=(n, address, sshd, postgres))
+        done.start()
+        time.sleep(chance.uniform(0.0, 1.2))
+        victim = chance.choice(list(installation.roles))
+        installation.kill(victim)
+        installation.start(victim)
+        done.join()
+
+    until(lambda: all(heard.everywhere(f"from {one}") for one in addresses), "every login told", installation, 120)
+    until(lambda: heard.everywhere("acme_production"), "the changed tables told", installation)
+    until(lambda: len(_logins(installation)) >= KILLS, "every login in the index", installation)
+    _nothing_more_comes(heard, installation)
+
+    sources = Counter(str(login["source.ip"]) for login in _logins(installation))
+    assert sources == Counter(addresses)
+    for address in addresses:
+        _told_once(heard.mails(f"from {address}"))
+        _told_once([text for text in _posts(heard) if f"from {address}" in text])
+
+
+def _act(n: int, address: str, sshd: Sshd, postgres: Postgres) -> None:
+    assert sshd.login("root", source=address).returncode == 0
+    if n % 5 == 0:
+        postgres.execute("developer", "acme_staging", f"CREATE TABLE made_{n} ()")
+        postgres.execute("developer", "acme_production", f"CREATE TABLE made_{n} ()")
+
+
+def _logins(installation: Installation) -> list[dict[str, object]]:
+    hits = installation.search("user.name:root AND event.outcome:success AND event.action:ssh_login")
+    return [hit for hit in hits if hit["event.kind"] == "event" and str(hit["source.ip"]) != "127.0.0.1"]
+
+
+def _posts(heard: Heard) -> list[str]:
+    """Return every message that was posted (edits of an older one are no page)."""
+    requests = [request for request in heard.workspace.requests if request.method == "chat.postMessage"]
+    return [str(request.arguments.get("text", "")) for request in requests]
+
+
+def _told_once(texts: Sequence[str]) -> None:
+    unmarked = [text for text in texts if MARK not in text.lower()]
+    assert len(unmarked) == 1, texts
+
+
+def _nothing_more_comes(heard: Heard, installation: Installation) -> None:
+    """Everything read by everyone, and then two seconds of silence."""
+    quiet, seen = time.monotonic(), -1
+
+    def silent() -> bool:
+        nonlocal quiet, seen
+        count = len(heard.workspace.requests) + heard.mailbox.attempts
+        if count != seen:
+            quiet, seen = time.monotonic(), count
+        return time.monotonic() - quiet > 2
+
+    until(silent, "silence", installation)
