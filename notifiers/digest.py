@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,7 +12,7 @@ from rules.alert import Alert, Level
 
 QUIET: Final = timedelta(seconds=3)  # old news are told once nothing joined for so long,
 LATEST: Final = timedelta(seconds=60)  # or when the first has waited so long
-_LINES: Final = 12
+_LINES: Final = 20
 _RANK: Final[dict[Level, int]] = {"critical": 0, "high": 1, "medium": 2, "low": 3, "informational": 4}
 
 
@@ -40,8 +41,16 @@ class Gathering:
     def deadline(self) -> datetime:
         return min(self.touched + QUIET, self.until) if self.kind in ("digest", "catchup") else self.until
 
-    def digest(self) -> Digest:
-        return Digest(counts=dict(self.counts), lines=tuple(self.lines), first=self.first, last=self.last)
+
+def merged(some: Sequence[Gathering]) -> Digest:
+    """Return what is told of one gathering, or of several at once."""
+    counts: dict[str, int] = {}
+    for one in some:
+        for title, count in one.counts.items():
+            counts[title] = counts.get(title, 0) + count
+    lines = sorted((line for one in some for line in one.lines), key=_telling)[:_LINES]
+    first, last = min(one.first for one in some), max(one.last for one in some)
+    return Digest(counts=counts, lines=tuple(lines), first=first, last=last)
 
 
 def gathering(alert: Alert, fate: Fate, now: datetime) -> Gathering:

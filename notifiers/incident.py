@@ -19,7 +19,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from notifiers.silence import Silence
-from rules.alert import Alert
+from rules.alert import Alert, Level
 from rules.event import SCHEMA, Value
 
 State: TypeAlias = Literal["triggered", "acknowledged", "resolved"]
@@ -27,6 +27,7 @@ What: TypeAlias = Literal[
     "fired",  # the first alert of an occurrence
     "repeated",  # the same again: silent
     "news",  # a value in a `tell` field that the incident has not seen
+    "graver",  # a level above all that was told before
     "woke",  # a live alert in an incident of which nobody heard, or only as old news
     "unmuted",  # what kept it quiet has ended, and it still is so
     "reminded",  # nobody has acknowledged it for the route's repeat_interval
@@ -40,6 +41,7 @@ What: TypeAlias = Literal[
 Kind: TypeAlias = Literal[
     "page",
     "news",
+    "graver",
     "reopened",
     "reminder",
     "acknowledged",
@@ -59,6 +61,7 @@ TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = Ma
         ("resolved", "fired"): ("triggered", "page"),
         ("triggered", "repeated"): ("triggered", None),
         ("triggered", "news"): ("triggered", "news"),
+        ("triggered", "graver"): ("triggered", "graver"),
         ("triggered", "woke"): ("triggered", "page"),
         ("triggered", "unmuted"): ("triggered", "page"),
         ("triggered", "reminded"): ("triggered", "reminder"),
@@ -70,6 +73,7 @@ TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = Ma
         ("triggered", "assigned"): ("triggered", None),
         ("acknowledged", "repeated"): ("acknowledged", None),
         ("acknowledged", "news"): ("triggered", "reopened"),
+        ("acknowledged", "graver"): ("triggered", "graver"),
         ("acknowledged", "woke"): ("triggered", "page"),
         ("acknowledged", "settled"): ("acknowledged", None),
         ("acknowledged", "cleared"): ("resolved", "resolved"),
@@ -79,6 +83,10 @@ TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = Ma
         ("resolved", "settled"): ("resolved", None),
     }
 )
+
+
+_BY_ALERT: Final = ("repeated", "news", "graver", "woke")
+_RANK: Final[Mapping[Level, int]] = {"informational": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
 
 
 class _Model(BaseModel):
@@ -135,7 +143,7 @@ class Send(_Model):
     attempt: int = 1
     repeat: bool = False  # an earlier attempt may have arrived
     digest: Digest | None = None
-    gathering: str | None = None  # the name of what was gathered and ends with this send
+    gathered: tuple[str, ...] = ()  # the names of what was gathered and ends with this send
 
 
 class Answer(_Model):
@@ -200,6 +208,7 @@ class Incident:
     last: datetime  # event time of the latest alert
     count: int
     told: Mapping[str, frozenset[str]]
+    level: Level  # the gravest that was told
     heard: frozenset[str] = frozenset()  # receivers that heard of it, other than as old news
     muted: Mapping[str, str] = field(default_factory=dict)  # receivers kept from hearing of it, and why
     remind: datetime | None = None
@@ -255,6 +264,8 @@ def happened(incident: Incident | None, alert: Alert, *, known: bool, held: bool
         return "repeated"
     if not incident.heard:
         return "woke"
+    if _RANK[alert.rule.level] > _RANK[incident.level]:
+        return "graver"
     return "news" if unheard(incident, alert) else "repeated"
 
 
@@ -278,12 +289,13 @@ def advance(incident: Incident | None, step: Transition, time: datetime) -> Inci
         opened=shown.since if shown and not incident.heard else incident.opened,
         seen=time if shown else incident.seen,
         last=max(incident.last, step.event_time),
-        count=incident.count + (step.what in ("repeated", "news", "woke")),
+        count=incident.count + (step.what in _BY_ALERT),
         told={**incident.told, **told} if told else incident.told,
+        level=max(incident.level, shown.rule.level if shown else incident.level, key=_RANK.__getitem__),
         heard=heard,
         muted={name: why for name, why in {**incident.muted, **_muted(step)}.items() if name not in heard},
         remind=step.remind or (incident.remind if step.state == "triggered" else None),
-        person=step.person or (None if step.what in ("news", "woke") else incident.person),
+        person=step.person or (None if step.what in ("news", "graver", "woke") else incident.person),
     )
 
 
@@ -309,6 +321,7 @@ def _opened(step: Transition, time: datetime) -> Incident:
         last=step.event_time,
         count=1,
         told={name: frozenset(values) for name, values in step.told.items()},
+        level=step.alert.rule.level,
         heard=_hearing(step),
         muted=_muted(step),
         remind=step.remind,

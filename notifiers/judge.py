@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from notifiers.digest import LATEST
+from notifiers.digest import LATEST, Gathering, merged
 from notifiers.incident import (
     TABLE,
     Cause,
@@ -100,7 +100,7 @@ class Judge:
             told=_told(None if what == "fired" else incident, alert) if heard and kind != "resolved" else {},
             alert=slim(alert) if kind or fates else None,
             fates=dict(fates),
-            remind=self._remind(labels_of(alert), now) if kind in ("page", "reopened") else None,
+            remind=self._remind(labels_of(alert), now) if kind in ("page", "graver", "reopened") else None,
         )
         sends = [*_sends(transition, kind, cause), *self._announcements(transition, alert)]
         return Entry(time=now, cause=cause, transition=transition, intended=tuple(sends))
@@ -240,20 +240,15 @@ class Judge:
         yield from self._unmuted(now)
 
     def _complete(self, now: datetime) -> Iterator[Entry]:
-        for (receiver, name), gathered in list(self._ledger.gathered.items()):
-            if gathered.deadline() > now:
-                continue
-            send = Send(
-                id=f"{gathered.kind}:{receiver}:{name}:{gathered.began.isoformat()}",
-                receiver=receiver,
-                kind=gathered.kind,
-                digest=gathered.digest(),
-                gathering=name,
-            )
-            if gathered.kind in ("group", "storm") and len(gathered.incidents) == 1:
-                (incident,) = gathered.incidents
-                send = send.model_copy(update={"kind": "page", "incident": incident, "digest": None})
-            yield Entry(time=now, intended=(send,))
+        """Tell what was gathered. What would be a storm by itself is told in one."""
+        due: dict[str, dict[str, Gathering]] = {}
+        for (receiver, name), gathered in self._ledger.gathered.items():
+            if gathered.deadline() <= now:
+                due.setdefault(receiver, {})[name] = gathered
+        for receiver, found in due.items():
+            many = len(found) > 1 and len(found) + self._ledger.lately(receiver, now) > self._policy.storm
+            for names in [tuple(found)] if many else [(name,) for name in found]:
+                yield Entry(time=now, intended=(_together(receiver, {name: found[name] for name in names}),))
 
     def _expired(self, now: datetime) -> Iterator[Entry]:
         heap, ttl = self._ledger.ends, self._policy.ttl
@@ -301,6 +296,22 @@ class Judge:
             entry = self._again(incident, "unmuted", now, now)
             if entry.transition and any(fate.how != "muted" for fate in entry.transition.fates.values()):
                 yield entry
+
+
+def _together(receiver: str, found: Mapping[str, Gathering]) -> Send:
+    first = next(iter(found.values()))
+    kind = first.kind if len(found) == 1 else "storm"
+    send = Send(
+        id=f"{kind}:{receiver}:{next(iter(found))}:{first.began.isoformat()}",
+        receiver=receiver,
+        kind=kind,
+        digest=merged(list(found.values())),
+        gathered=tuple(found),
+    )
+    if kind in ("group", "storm") and len(first.incidents) == len(found) == 1:
+        (incident,) = first.incidents
+        return send.model_copy(update={"kind": "page", "incident": incident, "digest": None})
+    return send
 
 
 def _old(alert: Alert, now: datetime) -> Fate | None:

@@ -24,7 +24,7 @@ from notifiers.silence import Silences
 from rules.alert import Alert
 
 _MINUTE: Final = timedelta(minutes=1)
-_COUNTED: Final = ("page", "news", "reopened", "resolved", "group", "storm")  # what counts towards a storm
+_COUNTED: Final = ("page", "news", "graver", "reopened", "resolved", "group", "storm")  # what counts towards a storm
 
 
 class Ledger:
@@ -178,9 +178,9 @@ class Ledger:
         owed[send.id] = replace(known, send=send, open=True) if known else Pending(send, time, open=True)
         if known is not None:
             return
-        if send.gathering is not None and (send.receiver, send.gathering) in self.gathered:
-            del self.gathered[send.receiver, send.gathering]
-            self.flushed[send.receiver, send.gathering] = time
+        for name in send.gathered:
+            if self.gathered.pop((send.receiver, name), None) is not None:
+                self.flushed[send.receiver, name] = time
         if send.kind in _COUNTED:
             self._recent.setdefault(send.receiver, deque(maxlen=1000)).append(time)
         if send.kind == "silenced":

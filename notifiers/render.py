@@ -24,6 +24,7 @@ _BLOCK: Final = 2900  # Slack takes 3000 characters in one text object
 _WORD: Final[Mapping[Kind, str]] = {
     "page": "",
     "news": "NEW VALUE",
+    "graver": "GRAVER",
     "reopened": "REOPENED",
     "reminder": "STILL SO",
     "acknowledged": "ACKNOWLEDGED",
@@ -142,7 +143,7 @@ def of_incident(incident: Incident, kind: Kind, now: datetime, *, repeat: bool =
         warnings=_warnings(note, repeat=repeat),
     )
     change = "" if kind == "page" else f"{word or kind}: {_change(incident, kind, now)}"
-    return _message(incident.id, view, now, change, loud=kind in ("news", "reopened", "reminder"))
+    return _message(incident.id, view, now, change, loud=kind in ("news", "graver", "reopened", "reminder"))
 
 
 def of_digest(digest: Digest, kind: Kind, now: datetime, name: str, *, repeat: bool = False, note: str = "") -> Message:
@@ -228,7 +229,7 @@ def _commands(incident: Incident) -> tuple[str, ...]:
 
 
 def _change(incident: Incident, kind: Kind, now: datetime) -> str:
-    if kind in ("news", "reopened"):
+    if kind in ("news", "graver", "reopened"):
         alert = incident.alert
         named = ", ".join(f"{name} {_first(alert, name)}" for name in alert.rule.tell if _first(alert, name))
         return f"{named} at {clock(alert.time)}"

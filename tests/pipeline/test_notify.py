@@ -2,72 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from notifiers.channels import Channel, Rejected, Unavailable
-from notifiers.incident import Entry
-from notifiers.route import parse
-from pipeline.roles.notify import Notify
-from pipeline.streams import ALERTS, DEADLETTER, INCIDENTS, Message
-from pipeline.streams.sqlite import SqliteStream
-from rules.alert import Alert
+from notifiers.channels import Rejected, Unavailable
+from pipeline.streams import ALERTS, DEADLETTER, Message
 from tests.standins.alerts import NOW, disk, root_login
 from tests.standins.channels import Recorder
+from tests.standins.desk import Desk
 
 HOUR = timedelta(hours=1)
-
-
-class Desk:
-    """A notifier with its stream, that can be stopped at any moment and started anew."""
-
-    def __init__(self, folder: Path, **receivers: Sequence[Channel]) -> None:
-        self.folder = folder
-        self.receivers = receivers
-        self.route: dict[str, object] = {"receiver": next(iter(receivers))}
-        self.now = NOW
-        self.stream = SqliteStream(folder)
-        self.notify: Notify | None = None
-
-    def role(self) -> Notify:
-        if self.notify is None:
-            self.notify = Notify(self.stream, parse(self.route), self.receivers, wait=0.005)
-        return self.notify
-
-    def tell(self, *alerts: Alert) -> None:
-        self.stream.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])
-
-    def until(self, done: Callable[[], bool], seconds: float = 0) -> None:
-        """Step, time standing still or going on by `seconds` a step, until it is so."""
-        for _ in range(400):
-            if done():
-                return
-            self.now += timedelta(seconds=seconds)
-            self.role().step(self.now)
-        raise AssertionError("it never came to that")
-
-    def settle(self) -> None:
-        """Step until nothing is left to do at this time."""
-        quiet = 0
-        for _ in range(400):
-            quiet = 0 if self.role().step(self.now) or self.role().sending else quiet + 1
-            if quiet == 2:
-                return
-        raise AssertionError("it never came to rest")
-
-    def kill(self) -> None:
-        """Stop as kill -9 does: nothing more is written, nothing is closed."""
-        self.stream.close()
-        self.stream = SqliteStream(self.folder)
-        self.notify = None
-
-    def log(self) -> list[Entry]:
-        messages = self.stream.read(INCIDENTS, "test", 10_000, 0).messages
-        self.stream.seek(INCIDENTS, "test", {0: 0})
-        return [Entry.model_validate_json(one.value) for one in messages]
 
 
 @pytest.fixture
@@ -79,9 +26,7 @@ def pager() -> Recorder:
 def desk(tmp_path: Path, pager: Recorder) -> Iterator[Desk]:
     made = Desk(tmp_path, security=[pager])
     yield made
-    if made.notify is not None:
-        made.notify.close()
-    made.stream.close()
+    made.close()
 
 
 def test_a_root_login_is_one_page_that_says_what_who_where_and_production(desk: Desk, pager: Recorder) -> None:
