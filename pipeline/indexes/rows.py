@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from pipeline.indexes import Document, Refused
-from pipeline.indexes.packing import Packer, dictionary_of
-from pipeline.search.words import text_for_words
+from pipeline.indexes.packing import BLOCK, Packer, dictionary_of
+from pipeline.search.words import Word, text_for_words
 from rules.event import Fields, Value, instant
 from rules.patterns import fold
 from rules.values import text_of
@@ -36,15 +36,20 @@ CREATE INDEX IF NOT EXISTS by_user ON hits (user, time);
 CREATE INDEX IF NOT EXISTS by_source ON hits (source, time);
 CREATE INDEX IF NOT EXISTS by_oddity ON hits (time) WHERE odd;
 CREATE TABLE IF NOT EXISTS dictionaries (n INTEGER PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS documents (n INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS documents (first INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, value BLOB NOT NULL);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, content='', detail=none, tokenize='ascii');
+CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab(main, words, row);
 """
+SELECT_TERMS: Final = "SELECT term FROM temp.terms WHERE instr(term, ?) LIMIT ?"
 INSERT_HIT: Final = f"INSERT OR IGNORE INTO hits VALUES (?, ?, ?, ?{', ?' * len(COLUMNS)})"
+SELECT_BLOCK: Final = "SELECT first, dictionary, value FROM documents WHERE first <= ? ORDER BY first DESC LIMIT 1"
 INSERT_DOCUMENT: Final = "INSERT INTO documents VALUES (?, ?, ?)"
 INSERT_WORDS: Final = "INSERT INTO words (rowid, text) VALUES (?, ?)"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LONGEST: Final = 256  # characters of a value that a column holds
+_SHORTEST_PART: Final = 3  # characters: a shorter part of a word stands in too many
+_TERMS_AT_MOST: Final = 500
 _ENOUGH: Final = 500  # documents for a dictionary that serves the rest of the file
 
 decode: Final = msgspec.json.Decoder(dict[str, Value]).decode
@@ -60,6 +65,7 @@ class File:
         connection.execute("PRAGMA synchronous = FULL")  # what is committed in the stream must be here
         connection.executescript(SCHEMA)
         self._packers: dict[int, Packer] = {}
+        self._block: tuple[int, list[bytes]] = (0, [])  # the one unpacked last, and the number of its first document
 
     def store(self, documents: Sequence[Readable]) -> None:
         """Store in one transaction what is not there yet."""
@@ -72,8 +78,23 @@ class File:
             self._packers.clear()  # one of them may have been rolled back
             raise
 
-    def unpack(self, dictionary: int, packed: bytes) -> bytes:
-        return self._packer(dictionary).unpack(packed)
+    def document(self, n: int) -> bytes:
+        """Return the document of a hit. Neighbours are often asked for next: their block is kept at hand."""
+        first, block = self._block
+        if not 0 <= n - first < len(block):
+            (first, dictionary, packed) = self.connection.execute(SELECT_BLOCK, (n,)).fetchone()
+            block = self._packer(dictionary).unpack(packed)
+            self._block = (first, block)
+        return block[n - first]
+
+    def terms(self, word: Word) -> list[str] | None:
+        """Return the words of this file that hold the part of a word, or None if there are too many to be of use."""
+        if len(word.text) < _SHORTEST_PART:
+            return None
+        found = [term for (term,) in self.connection.execute(SELECT_TERMS, (word.text, _TERMS_AT_MOST + 1))]
+        if len(found) > _TERMS_AT_MOST:
+            return None
+        return [term for term in found if word.open_end or term.endswith(word.text)]
 
     def close(self) -> None:
         self.connection.close()
@@ -81,14 +102,25 @@ class File:
     def _insert(self, documents: Sequence[Readable]) -> None:
         (first,) = self.connection.execute("SELECT coalesce(max(n), 0) + 1 FROM hits").fetchone()
         done = self.connection.executemany(INSERT_HIT, [hit(n, *one) for n, one in enumerate(documents, first)])
-        new = list(enumerate(documents, first))
+        new: Sequence[tuple[int, Readable]] = list(enumerate(documents, first))
         if done.rowcount != len(documents):  # some ids were there before
             there = {n for (n,) in self.connection.execute("SELECT n FROM hits WHERE n >= ?", (first,))}
-            new = [(n, one) for n, one in new if n in there]
-        number = self._dictionary(first, [document.value for document, _ in documents])
-        pack = self._packer(number).pack
-        self.connection.executemany(INSERT_DOCUMENT, [(n, number, pack(one[0].value)) for n, one in new])
+            new = [one for one in new if one[0] in there]
         self.connection.executemany(INSERT_WORDS, [(n, text_for_words(one[1])) for n, one in new])
+        number = self._dictionary(first, [document.value for document, _ in documents])
+        self.connection.executemany(INSERT_DOCUMENT, self._blocks(number, new))
+
+    def _blocks(self, dictionary: int, documents: Sequence[tuple[int, Readable]]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield blocks of documents whose numbers follow each other."""
+        pack = self._packer(dictionary).pack
+        start = 0
+        while start < len(documents):
+            first = documents[start][0]
+            block = [one[0].value for n, one in documents[start : start + BLOCK] if n - first < BLOCK]
+            if documents[start + len(block) - 1][0] - first >= len(block):  # a repeat left a gap
+                block = block[:1]
+            yield first, dictionary, pack(block)
+            start += len(block)
 
     def _dictionary(self, first: int, documents: Sequence[bytes]) -> int:
         """Return the number of the dictionary to pack with: of the first documents, and later of enough of them."""
@@ -111,14 +143,17 @@ class File:
 
 def hit(n: int, document: Document, fields: Fields) -> tuple[object, ...]:
     """Return the row of `hits`: a value that is no plain text makes the document odd, and is found in it alone."""
-    odd = fold(document.id) != document.id
+    odd = not document.id.islower() and fold(document.id) != document.id
     columns: list[str | None] = []
     for name in COLUMNS:
         value = fields.get(name)
-        text = None if isinstance(value, list) else text_of(value)
-        if isinstance(value, list) or (text is not None and (len(text) > _LONGEST or "\0" in text)):
-            odd, text = True, None
-        columns.append(None if text is None else fold(text))
+        if value is None or (isinstance(value, str) and len(value) <= _LONGEST and "\0" not in value):
+            columns.append(value if value is None else fold(value))
+        elif isinstance(value, str | list):
+            odd = True
+            columns.append(None)
+        else:
+            columns.append(text_of(value))
     return (n, document.id, microseconds(document.time), odd, *columns)
 
 

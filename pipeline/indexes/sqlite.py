@@ -20,12 +20,12 @@ from typing import Final
 
 from pipeline.indexes import Document, IndexUnavailable, Page, Query, Refused
 from pipeline.indexes.rows import COLUMNS, File, decode, microseconds, readable
-from pipeline.search.to_sql import FALSE, Narrowed, Sql, narrow
+from pipeline.search.to_sql import FALSE, Sql, narrow
 from rules.evaluate import Decide, compiled
 from rules.event import CLASSES, Event, EventClass, instant
 
 _OPEN_FILES: Final = 32
-_Candidate = tuple[int, str, int, bytes]  # time, id, dictionary, packed document
+_Candidate = tuple[int, str, int]  # time, id, n
 
 
 class SqliteIndex:
@@ -47,12 +47,10 @@ class SqliteIndex:
 
     def search(self, query: Query) -> Page:
         decide = compiled(query.predicate)
-        narrowed = narrow(query.predicate, COLUMNS | {"event.id": "id"})
         hits: list[Event] = []
         for names in self._days(query.since, query.until):
-            of_day = heapq.merge(
-                *(self._found(name, query, narrowed, decide) for name in names), key=_place, reverse=True
-            )
+            found = (self._found(name, query, decide) for name in names)
+            of_day = heapq.merge(*found, key=_place, reverse=True)
             hits.extend(islice(of_day, query.limit + 1 - len(hits)))
             if len(hits) > query.limit:
                 break
@@ -85,15 +83,16 @@ class SqliteIndex:
         for _, of_day in groupby(sorted(names, key=_day_text, reverse=True), key=_day_text):
             yield sorted(of_day)
 
-    def _found(self, name: str, query: Query, narrowed: Narrowed, decide: Decide) -> Iterator[Event]:
+    def _found(self, name: str, query: Query, decide: Decide) -> Iterator[Event]:
         """Yield the file's hits, newest first, each decided from its document."""
         try:
             if name not in self._files and not (self._folder / f"{name}.db").exists():
                 return  # retention took it meanwhile
             file = self._file(name)
+            narrowed = narrow(query.predicate, COLUMNS | {"event.id": "id"}, file.terms)
             rows = [_candidates(file.connection, query, sql) for sql in (_even(narrowed.over), Sql("odd"))]
-            for _, _, dictionary, packed in heapq.merge(*rows, reverse=True):
-                fields = decode(file.unpack(dictionary, packed))
+            for _, _, n in heapq.merge(*rows, reverse=True):
+                fields = decode(file.document(n))
                 if decide(fields):
                     yield Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
         except (sqlite3.Error, zlib.error) as error:
@@ -114,8 +113,8 @@ def _candidates(connection: sqlite3.Connection, query: Query, sql: Sql) -> Itera
     low = 0 if query.since is None else microseconds(query.since)
     high = 2**62 if query.until is None else microseconds(query.until)
     found: Iterator[_Candidate] = connection.execute(
-        "SELECT time, id, dictionary, value FROM hits CROSS JOIN documents USING (n)"
-        f" WHERE time >= {low} AND time < {high} AND {sql.text} ORDER BY time DESC, id DESC",
+        f"SELECT time, id, n FROM hits WHERE time >= {low} AND time < {high} AND {sql.text}"
+        " ORDER BY time DESC, id DESC",
         sql.parameters,
     )
     return found

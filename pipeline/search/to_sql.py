@@ -6,9 +6,9 @@ turns the one into the other (law 4: NOT takes the under-approximation).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from pipeline.search.words import UNWORDED, Word, words_of
 from rules import predicate as p
@@ -26,6 +26,7 @@ class Sql:
     parameters: tuple[str, ...] = ()
 
 
+Terms: TypeAlias = Callable[[Word], Sequence[str] | None]
 TRUE: Final = Sql("1")
 FALSE: Final = Sql("0")
 
@@ -45,29 +46,32 @@ class Narrowed:
 _UNKNOWN: Final = Narrowed(TRUE, FALSE)
 
 
-def narrow(predicate: p.Predicate, columns: Mapping[str, str]) -> Narrowed:
+def narrow(predicate: p.Predicate, columns: Mapping[str, str], terms: Terms = lambda word: None) -> Narrowed:
     """Return the predicate over `columns` (field name -> column, which holds the value's text with case removed, or
-    NULL where the field is absent or null) and, for words, over the full-text table `words`."""
-    narrowed = _narrow(predicate, columns)
+    NULL where the field is absent or null) and, for words, over the full-text table `words`.
+
+    `terms` says which words of the table a part of a word stands in; None: too many to say.
+    """
+    narrowed = _narrow(predicate, columns, terms)
     longest = max(len(narrowed.over.parameters), len(narrowed.under.parameters))
     return _UNKNOWN if longest > _PARAMETERS_AT_MOST else narrowed
 
 
-def _narrow(predicate: p.Predicate, columns: Mapping[str, str]) -> Narrowed:
+def _narrow(predicate: p.Predicate, columns: Mapping[str, str], terms: Terms) -> Narrowed:
     match predicate:
         case p.And(parts):
-            return _joined(" AND ", [_narrow(part, columns) for part in parts], TRUE)
+            return _joined(" AND ", [_narrow(part, columns, terms) for part in parts], TRUE)
         case p.Or(parts):
-            return _joined(" OR ", [_narrow(part, columns) for part in parts], FALSE)
+            return _joined(" OR ", [_narrow(part, columns, terms) for part in parts], FALSE)
         case p.Not(part):
-            inner = _narrow(part, columns)
+            inner = _narrow(part, columns, terms)
             return Narrowed(_not(inner.under), _not(inner.over))
         case p.Keyword(p.Text() as test):
-            return _worded(words_of(test.pattern, whole=False))
+            return _worded(words_of(test.pattern, whole=False), terms)
         case p.Field(name, test) if name in columns:
             return _column(columns[name], test)
         case p.Field(name, p.Text(pattern)) if name not in UNWORDED:
-            return _worded(words_of(pattern, whole=True))
+            return _worded(words_of(pattern, whole=True), terms)
     return _UNKNOWN
 
 
@@ -142,9 +146,18 @@ def _glob(part: str | p.Wildcard) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in part)
 
 
-def _worded(words: tuple[Word, ...] | None) -> Narrowed:
+def _worded(words: tuple[Word, ...] | None, terms: Terms) -> Narrowed:
     """Every word must stand somewhere in the document; where and next to what is decided again."""
-    if not words:
+    asked: list[str] = []
+    for word in words or ():
+        if not word.open_start:
+            asked.append(f'"{word.text}"{"*" if word.open_end else ""}')
+            continue
+        found = terms(word)
+        if found is not None and not found:
+            return Narrowed(FALSE, FALSE)
+        if found:
+            asked.append("(" + " OR ".join(f'"{term}"' for term in found) + ")")
+    if not asked:
         return _UNKNOWN
-    asked = " AND ".join(f'"{word.text}"{"*" if word.prefix else ""}' for word in words)
-    return Narrowed(Sql("hits.n IN (SELECT rowid FROM words WHERE words MATCH ?)", (asked,)), FALSE)
+    return Narrowed(Sql("n IN (SELECT rowid FROM words WHERE words MATCH ?)", (" AND ".join(asked),)), FALSE)

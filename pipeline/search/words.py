@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from rules.event import Fields, Value
+from rules.event import Fields
 from rules.patterns import Pattern, fold
 from rules.values import text_of
 
@@ -25,26 +25,24 @@ _UNWORDED_TEXT: Final = re.compile(r"[0-9a-f]*|[0-9t:-]*(?:\.[0-9]*)?z?")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word that must stand in the document, or (`prefix`) the beginning of one."""
+    """A word that must stand in the document; at an open end there may be more of it."""
 
     text: str
-    prefix: bool = False
+    open_start: bool = False
+    open_end: bool = False
 
 
 def text_for_words(fields: Fields) -> str:
     """Return the text whose words stand for the document in the full-text table."""
     seen: dict[str, None] = {}
     for name, value in fields.items():
-        if name not in UNWORDED:
-            _add(seen, value)
+        if isinstance(value, str):
+            if name not in UNWORDED:
+                seen[value] = None
+        elif name not in UNWORDED:
+            for one in value if isinstance(value, list) else (value,):
+                seen[text_of(one) or ""] = None
     return fold("\n".join(seen))
-
-
-def _add(seen: dict[str, None], value: Value) -> None:
-    for one in value if isinstance(value, list) else (value,):
-        text = text_of(one)
-        if text:
-            seen[text] = None
 
 
 def words_of(pattern: Pattern, *, whole: bool) -> tuple[Word, ...] | None:
@@ -64,13 +62,11 @@ def words_of(pattern: Pattern, *, whole: bool) -> tuple[Word, ...] | None:
 
 
 def _within(text: str, *, starts: bool, ends: bool) -> list[Word]:
-    """The words of a literal; at an open end its last word may go on, at an open start its first is no word's start."""
-    out = []
-    for run in _RUN.finditer(text):
-        if run.start() == 0 and not starts:
-            continue
-        out.append(Word(run[0], prefix=run.end() == len(text) and not ends))
-    return out
+    """The words of a literal; one at an open end of it may go on there."""
+    return [
+        Word(run[0], run.start() == 0 and not starts, run.end() == len(text) and not ends)
+        for run in _RUN.finditer(text)
+    ]
 
 
 def maybe_unworded(pattern: Pattern) -> bool:
