@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -38,7 +38,7 @@ class Ledger:
         self.positions: dict[str, int] = {}  # topic -> offset after the last record that caused an entry
         self.gathered: dict[tuple[str, str], Gathering] = {}  # (receiver, name) -> what will be told in one
         self.flushed: dict[tuple[str, str], datetime] = {}
-        self.quiet: set[str] = set()  # keys of incidents of which somebody was kept from hearing
+        self.quiet: dict[str, None] = {}  # an ordered set: keys of incidents of which somebody was kept from hearing
         self.announced: set[tuple[str, str]] = set()  # (silence, receiver) that were told of each other
         self._keys: dict[str, str] = {}  # incident id -> key
         self._past: dict[str, Incident] = {}  # earlier occurrences of which somebody is still owed a message
@@ -104,13 +104,17 @@ class Ledger:
             waits.append(step.until)
         return Wait(min(waits)) if waits else None
 
-    def orphans(self) -> Sequence[Send]:
+    def orphans(self, channels: Mapping[str, int]) -> Sequence[Send]:
         """Return the attempts that may have been under way when the one before stopped.
 
-        A receiver gets one message at a time, in order: what stands behind the first open one was never begun.
+        A receiver gets one message at a time, in order: what stands behind the first was never begun, unless every
+        channel had refused that one.
         """
-        firsts = (next((one.send for one in sends.values() if one.open), None) for sends in self._owed.values())
-        return tuple(send for send in firsts if send is not None)
+        return tuple(
+            first.send
+            for receiver, sends in self._owed.items()
+            if (first := _first(sends.values(), channels.get(receiver, 1))) is not None and first.open
+        )
 
     # Applying: the only way in which the ledger changes, live and replayed.
 
@@ -152,13 +156,13 @@ class Ledger:
     def _watch(self, incident: Incident) -> None:
         if incident.state == "resolved":
             self.inhibitor.ends(incident.key)
-            self.quiet.discard(incident.key)
+            self.quiet.pop(incident.key, None)
             return
         self.inhibitor.fires(incident.key, labels_of(incident.alert))
         if incident.muted:
-            self.quiet.add(incident.key)
+            self.quiet[incident.key] = None
         else:
-            self.quiet.discard(incident.key)
+            self.quiet.pop(incident.key, None)
 
     def _replace(self, past: Incident) -> None:
         """Forget an earlier occurrence, unless a message about it is still to be written."""
@@ -199,3 +203,7 @@ class Ledger:
             owed[answer.send] = after(pending, answer, time)
             if not answer.rejected:
                 down[answer.channel] = rest(down.get(answer.channel), answer, time)
+
+
+def _first(owed: Iterable[Pending], channels: int) -> Pending | None:
+    return next((one for one in owed if one.open or len(one.refused) < channels), None)

@@ -105,7 +105,8 @@ class Notify:
         owed = list(ledger.owed())
         _log.info("took over", extra={"incidents": len(ledger.incidents), "owed": len(owed)})
         here = {send.id for send in self._postman.busy.values()} | {one.send.id for one in self._outcomes}
-        self._write([self._again(send, now) for send in ledger.orphans() if send.id not in here])
+        counts = {name: len(channels) for name, channels in self._receivers.items()}
+        self._write([self._again(send, now) for send in ledger.orphans(counts) if send.id not in here])
         self._write([self._moved(one.send, now) for one in owed if one.send.receiver not in self._receivers])
         start = max(ledger.positions.get(ALERTS, 0), self._stream.committed(ALERTS, _GROUP).get(0, 0))
         self._stream.seek(ALERTS, _GROUP, {0: start})

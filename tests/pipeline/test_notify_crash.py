@@ -6,18 +6,19 @@ takes over the same stream and the same channel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from notifiers.channels import Receipt
 from notifiers.render import Message as Rendered
 from notifiers.route import parse
 from pipeline.roles.notify import Notify
-from pipeline.streams import ALERTS, Batch, Message, Stream
+from pipeline.streams import ALERTS, Message
 from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from tests.standins.alerts import NOW, disk, root_login
 from tests.standins.channels import Recorder
+from tests.standins.fuse import Fuse, Killed
 
 STORY: Sequence[Alert] = (
     root_login("e1"),
@@ -28,49 +29,6 @@ STORY: Sequence[Alert] = (
     disk("d2"),
 )
 EXPECTED = ["page e", "page d", "news e", "resolved d", "page d"]
-
-
-class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
-
-
-class Fuse:
-    """A Stream that dies at its n-th write: before it (even n) or just after it (odd n)."""
-
-    def __init__(self, inner: Stream, blows_at: int) -> None:
-        self._inner = inner
-        self._blows_at = blows_at
-        self.writes = 0
-
-    def _strike(self) -> None:
-        if self.writes == self._blows_at:
-            raise Killed
-        self.writes += 1
-
-    def append(self, topic: str, messages: Sequence[Message]) -> None:
-        self._strike()
-        self._inner.append(topic, messages)
-        self._strike()
-
-    def commit(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
-        self._strike()
-        self._inner.commit(topic, group, offsets)
-        self._strike()
-
-    def read(self, topic: str, group: str, limit: int, wait: float) -> Batch:
-        return self._inner.read(topic, group, min(limit, 2) if topic == ALERTS else limit, wait)
-
-    def seek(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
-        self._inner.seek(topic, group, offsets)
-
-    def ends(self, topic: str) -> Mapping[int, int]:
-        return self._inner.ends(topic)
-
-    def committed(self, topic: str, group: str) -> Mapping[int, int]:
-        return self._inner.committed(topic, group)
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def live(folder: Path, channel: Recorder, blows_at: int) -> tuple[bool, int]:

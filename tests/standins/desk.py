@@ -18,6 +18,7 @@ from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from rules.event import Value
 from tests.standins.alerts import NOW
+from tests.standins.fuse import Fuse
 
 
 class Desk:
@@ -33,10 +34,12 @@ class Desk:
         self.now = NOW
         self.stream = SqliteStream(folder)
         self.notify: Notify | None = None
+        self.fuse: int | None = None  # the next role dies at this write
 
     def role(self) -> Notify:
         if self.notify is None:
-            self.notify = Notify(self.stream, self.policy(), self.receivers, wait=0.005)
+            stream = self.stream if self.fuse is None else Fuse(self.stream, self.fuse)
+            self.notify = Notify(stream, self.policy(), self.receivers, wait=0.005)
         return self.notify
 
     def policy(self) -> Policy:

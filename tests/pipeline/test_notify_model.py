@@ -1,0 +1,282 @@
+"""Random histories of alerts, people, silences, failures and kills, against a model that knows nothing of notifiers.
+
+The model says, in a few lines, which messages each incident causes. The role must send exactly these, in order; a
+kill may add one more, marked as a possible repeat.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notifiers.channels import Unavailable
+from rules.event import rfc3339
+from tests.standins.alerts import NOW, disk, root_login
+from tests.standins.channels import Recorder
+from tests.standins.desk import Desk
+from tests.standins.fuse import Killed
+
+Place: TypeAlias = tuple[str, str]  # what and where: ("Root", "db-1")
+HOSTS = ("db-1", "db-2")
+TTL = timedelta(hours=4)
+SILENCE = timedelta(minutes=10)
+
+
+@dataclass
+class Case:
+    """What the model knows of one incident."""
+
+    state: str = "resolved"
+    heard: bool = False
+    sources: set[str] = field(default_factory=set)
+    last: datetime = NOW
+    alert: str = ""  # of a condition: which alert fires
+
+
+@dataclass
+class Model:
+    """The rules of paging, said once more and simply."""
+
+    now: datetime = NOW
+    cases: dict[Place, Case] = field(default_factory=dict)
+    silences: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)  # id, host, starts, ends
+    announced: set[str] = field(default_factory=set)
+    told: dict[Place, list[str]] = field(default_factory=dict)
+
+    def case(self, place: Place) -> Case:
+        return self.cases.setdefault(place, Case())
+
+    def say(self, place: Place, word: str) -> None:
+        self.told.setdefault(place, []).append(word)
+
+    def silence_of(self, host: str) -> str | None:
+        return next(
+            (name for name, of, starts, ends in self.silences if of == host and starts <= self.now < ends), None
+        )
+
+    def announce(self, place: Place, silence: str) -> None:
+        if silence not in self.announced:
+            self.announced.add(silence)
+            self.say(place, "SILENCED")
+
+    def login(self, host: str, source: str) -> None:
+        place = ("Root", host)
+        case, quiet = self.case(place), self.silence_of(host)
+        if case.state == "resolved":
+            case.state, case.heard, case.sources = "triggered", quiet is None, set()
+            self.announce(place, quiet) if quiet else self.say(place, "PAGE")
+        elif not case.heard:
+            if quiet is None:
+                case.state, case.heard = "triggered", True
+                self.say(place, "PAGE")
+        elif source not in case.sources:
+            word = "REOPENED" if case.state == "acknowledged" else "NEW VALUE"
+            case.state = "triggered"
+            self.announce(place, quiet) if quiet else self.say(place, word)
+        if quiet is None:
+            case.sources.add(source)
+        case.last = self.now
+
+    def fill(self, host: str, name: str) -> bool:
+        place = ("Disk", host)
+        case, quiet = self.case(place), self.silence_of(host)
+        if case.alert:
+            return False
+        case.alert = name
+        if case.state == "resolved":
+            case.state, case.heard = "triggered", quiet is None
+            self.announce(place, quiet) if quiet else self.say(place, "PAGE")
+        return True
+
+    def clear(self, host: str) -> str:
+        case = self.case(("Disk", host))
+        name, case.alert = case.alert, ""
+        if name and case.state != "resolved":
+            self.end(("Disk", host))
+        return name
+
+    def end(self, place: Place) -> None:
+        case = self.case(place)
+        case.state = "resolved"
+        if case.heard:
+            self.say(place, "RESOLVED")
+
+    def ack(self, place: Place) -> None:
+        case = self.case(place)
+        if case.state == "triggered":
+            case.state = "acknowledged"
+            if case.heard:
+                self.say(place, "ACKNOWLEDGED")
+
+    def close(self, place: Place) -> None:
+        if self.case(place).state != "resolved":
+            self.end(place)
+
+    def wait(self, span: timedelta) -> None:
+        self.now += span
+        for (what, host), case in self.cases.items():
+            if what == "Root" and case.state != "resolved" and case.last + TTL <= self.now:
+                case.state = "resolved"
+            if what == "Disk" and case.state == "triggered" and not case.heard and self.silence_of(host) is None:
+                case.heard = True
+                self.say((what, host), "PAGE")
+
+
+class Run:
+    """The role and the model, told the same."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pager = Recorder()
+        self.desk = Desk(folder, security=[self.pager])
+        self.desk.storm = 10_000
+        self.model = Model()
+        self.number = 0
+        self.kills = 0
+
+    def fresh(self) -> str:
+        self.number += 1
+        return f"n{self.number}"
+
+    def settle(self) -> None:
+        """Let the role do its work; if it dies, a successor goes on."""
+        try:
+            self.desk.settle()
+        except Killed:
+            self.kills += 1
+            self.desk.fuse = None
+            self.desk.kill()
+            self.desk.settle()
+
+    def login(self, host: str, source: str) -> None:
+        self.desk.tell(root_login(self.fresh(), host=host, source=source, time=self.desk.now))
+        self.model.login(host, source)
+        self.settle()
+
+    def fill(self, host: str) -> None:
+        name = self.fresh()
+        if self.model.fill(host, name):
+            self.desk.tell(disk(name, host=host, time=self.desk.now))
+        self.settle()
+
+    def clear(self, host: str) -> None:
+        name = self.model.clear(host)
+        if name:
+            self.desk.tell(disk(name, host=host, step="resolved", time=self.desk.now))
+        self.settle()
+
+    def person(self, verb: str, what: str, host: str) -> None:
+        incident = next(
+            (one.incident for one in reversed(self.pager.sent) if _place(one.subject) == (what, host)), None
+        )
+        case = self.model.case((what, host))
+        if incident is None or not case.heard or case.state == "resolved":
+            return
+        self.desk.command(verb, incident=incident)
+        (self.model.ack if verb == "ack" else self.model.close)((what, host))
+        self.settle()
+
+    def silence(self, host: str) -> None:
+        name, ends = self.fresh(), self.desk.now + SILENCE
+        self.desk.command("silence", id=name, matchers=[f'host.name="{host}"'], ends=rfc3339(ends), reason="work")
+        self.model.silences.append((name, host, self.desk.now, ends))
+        self.settle()
+
+    def wait(self, minutes: int) -> None:
+        self.desk.now += timedelta(minutes=minutes)
+        self.model.wait(timedelta(minutes=minutes))
+        self.settle()
+
+    def fail(self, times: int) -> None:
+        self.pager.fail.extend(Unavailable("down") for _ in range(times))
+
+    def kill_at(self, write: int) -> None:
+        self.desk.fuse = write
+        self.desk.kill()
+
+    def finish(self) -> None:
+        self.pager.fail.clear()
+        self.desk.fuse = None
+        self.desk.kill()
+        for _ in range(3):
+            self.wait(2)
+        self.desk.close()
+
+
+def _place(subject: str) -> Place:
+    return ("Disk" if "Disk" in subject else "Root", next(host for host in HOSTS if host in subject))
+
+
+_WORDS = ("NEW VALUE", "REOPENED", "ACKNOWLEDGED", "RESOLVED", "SILENCED")
+
+
+def _told(pager: Recorder, *, marked: bool) -> dict[Place, list[str]]:
+    told: dict[Place, list[str]] = {}
+    for subject in pager.subjects():
+        again = subject.startswith("(possible repeat) ")
+        bare = subject.removeprefix("(possible repeat) ")
+        word = next((one for one in _WORDS if bare.startswith(one)), "PAGE")
+        if marked or not again:
+            told.setdefault(_place(subject), []).append(word + (" again" if again else ""))
+    return told
+
+
+hosts = st.sampled_from(HOSTS)
+whats = st.sampled_from(["Root", "Disk"])
+Step: TypeAlias = Callable[[Run], None]
+steps: st.SearchStrategy[Step] = st.one_of(
+    st.builds(lambda h, s: lambda run: run.login(h, s), hosts, st.sampled_from(["203.0.113.9", "198.51.100.4"])),
+    st.builds(lambda h: lambda run: run.fill(h), hosts),
+    st.builds(lambda h: lambda run: run.clear(h), hosts),
+    st.builds(lambda v, w, h: lambda run: run.person(v, w, h), st.sampled_from(["ack", "resolve"]), whats, hosts),
+    st.builds(lambda h: lambda run: run.silence(h), hosts),
+    st.builds(lambda m: lambda run: run.wait(m), st.sampled_from([1, 11, 300])),
+    st.builds(lambda n: lambda run: run.fail(n), st.integers(1, 3)),
+    st.builds(lambda n: lambda run: run.kill_at(n), st.integers(0, 9)),
+)
+
+
+def judge(history: list[Step]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder))
+        for step in history:
+            step(run)
+        run.finish()
+        marked = sum(subject.startswith("(possible repeat)") for subject in run.pager.subjects())
+        assert marked <= run.kills
+        told = _told(run.pager, marked=True)
+        for place, expected in run.model.told.items():
+            assert _agrees(told.pop(place, []), expected), (place, told, expected)
+        assert told == {}
+
+
+def _agrees(told: list[str], expected: list[str]) -> bool:
+    """Say whether these are the expected messages, a marked one standing for its own or repeating the one before."""
+    at = 0
+    for one in told:
+        word = one.removesuffix(" again")
+        if at < len(expected) and word == expected[at]:
+            at += 1
+        elif not (one != word and at and word == expected[at - 1]):
+            return False
+    return at == len(expected)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(steps, min_size=1, max_size=25))
+def test_each_expected_message_is_sent_exactly_once(history: list[Step]) -> None:
+    judge(history)
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(steps, min_size=10, max_size=60))
+def test_each_expected_message_is_sent_exactly_once_over_long_histories(history: list[Step]) -> None:
+    judge(history)
