@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from notifiers.incident import Digest, Fate, Gathered, Line
-from rules.alert import Alert, Level
+from rules.alert import Alert
 
 QUIET: Final = timedelta(seconds=3)  # old news are told once nothing joined for so long,
 LATEST: Final = timedelta(seconds=60)  # or when the first has waited so long
 _LINES: Final = 20
-_RANK: Final[dict[Level, int]] = {"critical": 0, "high": 1, "medium": 2, "low": 3, "informational": 4}
+_RANK: Final[dict[str, int]] = {"critical": 0, "high": 1, "medium": 2, "low": 3, "informational": 4}
 
 
 @dataclass(slots=True)
@@ -35,8 +36,10 @@ class Gathering:
         self.first, self.last = min(self.first, line.time), max(self.last, line.time)
         self.counts[title] = self.counts.get(title, 0) + 1
         self.incidents.add(line.incident)
-        if all(line.text != known.text for known in self.lines):
-            self.lines = sorted([*self.lines, line], key=_telling)[:_LINES]
+        full = len(self.lines) == _LINES and _telling(line) >= _telling(self.lines[-1])
+        if not full and all(line.text != known.text for known in self.lines):
+            insort(self.lines, line, key=_telling)
+            del self.lines[_LINES:]
 
     def deadline(self) -> datetime:
         return min(self.touched + QUIET, self.until) if self.kind in ("digest", "catchup") else self.until
@@ -61,5 +64,4 @@ def gathering(alert: Alert, fate: Fate, now: datetime) -> Gathering:
 
 def _telling(line: Line) -> tuple[int, float]:
     """The gravest first, then the latest: that is what a person reads before the rest."""
-    rank = next((rank for level, rank in _RANK.items() if level == line.level), 9)
-    return (rank, -line.time.timestamp())
+    return (_RANK.get(line.level, 9), -line.time.timestamp())

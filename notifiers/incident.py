@@ -144,6 +144,7 @@ class Send(_Model):
     repeat: bool = False  # an earlier attempt may have arrived
     digest: Digest | None = None
     gathered: tuple[str, ...] = ()  # the names of what was gathered and ends with this send
+    alert: Alert | None = None  # what this message is to tell of, whatever came to the incident since
 
 
 class Answer(_Model):

@@ -63,6 +63,10 @@ class Inhibitor:
         self._sources: dict[tuple[int, tuple[str, ...]], dict[str, bool]] = {}  # incident -> is on both sides
         self._places: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there is any rule at all."""
+        return bool(self._rules)
+
     def fires(self, incident: str, labels: Labels) -> None:
         """Note that an incident fires, with its labels as they are now."""
         self.ends(incident)

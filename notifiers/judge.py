@@ -340,6 +340,7 @@ def _sends(step: Transition, kind: Kind | None, cause: Cause) -> Sequence[Send]:
             receiver=receiver,
             kind=kind,
             incident=step.incident,
+            alert=step.alert,
         )
         for receiver, fate in step.fates.items()
         if fate.how == "sent"

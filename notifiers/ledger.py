@@ -158,7 +158,8 @@ class Ledger:
             self.inhibitor.ends(incident.key)
             self.quiet.pop(incident.key, None)
             return
-        self.inhibitor.fires(incident.key, labels_of(incident.alert))
+        if self.inhibitor:
+            self.inhibitor.fires(incident.key, labels_of(incident.alert))
         if incident.muted:
             self.quiet[incident.key] = None
         else:
