@@ -254,8 +254,8 @@ class Judge:
         heap, ttl = self._ledger.ends, self._policy.ttl
         while heap and heap[0][0] <= now:
             _, key = heapq.heappop(heap)
-            incident = self._ledger.incidents[key]
-            if incident.state == "resolved":
+            incident = self._ledger.incidents.get(key)
+            if incident is None or incident.state == "resolved":
                 continue
             if ends_at(incident, ttl) <= now:
                 yield Entry(time=now, transition=_step(incident, "expired"))
@@ -266,8 +266,8 @@ class Judge:
         heap = self._ledger.reminders
         while heap and heap[0][0] <= now:
             at, key = heapq.heappop(heap)
-            incident = self._ledger.incidents[key]
-            if incident.state == "triggered" and incident.remind == at and incident.heard:
+            incident = self._ledger.incidents.get(key)
+            if incident and incident.state == "triggered" and incident.remind == at and incident.heard:
                 yield self._again(incident, "reminded", now, at)
 
     def _again(self, incident: Incident, what: What, now: datetime, tick: datetime) -> Entry:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from notifiers.channels import Channel, Receipt, Rejected
 from notifiers.delivery import Pending, Try
@@ -30,6 +31,7 @@ _GROUP = "notify"
 _LIMIT = 200
 _WAIT = 0.2  # for alerts, while nobody's answer is awaited
 _WAIT_BUSY = 0.02
+_CARRY = timedelta(hours=6)
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +60,7 @@ class Notify:
         self._judge = Judge(self._policy, Ledger(self._policy))
         self._owner = False
         self._now: datetime | None = None
+        self._carried: datetime | None = None
         self._outcomes: list[Outcome] = []  # what ended and is not yet written down
 
     def step(self, now: datetime) -> bool:
@@ -74,6 +77,7 @@ class Notify:
         commands = self._stream.read(COMMANDS, self._own_group, _LIMIT, 0)
         self._decide([*batch.messages, *commands.messages], now)
         self._pass_time(now)
+        self._carry(now)
         self._send(now)
         if batch.messages:
             self._stream.commit(ALERTS, _GROUP, {0: batch.messages[-1].offset + 1})
@@ -191,6 +195,16 @@ class Notify:
             self._ledger = None  # the log may hold them or not: it is read again before anything is decided
             raise
 
+    def _carry(self, now: datetime) -> None:
+        """Write anew what is open, so that it outlives the records of how it came to be."""
+        if self._ledger is None:
+            return
+        if self._carried is None or now - self._carried < _CARRY:
+            self._carried = self._carried or now
+            return
+        self._carried = now
+        self._append(list(self._ledger.carry(now)))
+
     def _hear(self, now: datetime) -> bool:
         """Write down how sends ended. What cannot be written now is kept for the next step."""
         self._now = now
@@ -233,7 +247,8 @@ class Notify:
             if send.digest is not None:
                 return of_digest(send.digest, send.kind, now, name, repeat=send.repeat, note=note)
             if incident is not None:
-                return of_incident(incident, send.kind, now, repeat=send.repeat, note=note)
+                told = incident if send.alert is None else replace(incident, alert=send.alert)
+                return of_incident(told, send.kind, now, repeat=send.repeat, note=note)
         except Exception:  # a fault in a template costs the form of the message, never the message
             _log.exception("message not rendered", extra={"send": send.id})
         return plain(name, f"{send.kind}: {headline(incident.alert) if incident else name}", now)
