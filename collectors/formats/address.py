@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
+from typing import Final
 
 from rules.event import Value
+
+_IPV4: Final = re.compile(r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}", re.ASCII)
 
 
 @lru_cache(maxsize=4096)
@@ -23,7 +27,7 @@ def ip(text: str) -> str | None:
 
 def source(fields: dict[str, Value], host: str, port: str | None = None) -> None:
     """Add `source.ip`, or `source.address` and `source.domain` where it is a name, and `source.port`."""
-    found = ip(host)
+    found = host if _IPV4.fullmatch(host) else ip(host)
     if found is not None:
         fields["source.ip"] = found
     elif host:
@@ -35,5 +39,5 @@ def source(fields: dict[str, Value], host: str, port: str | None = None) -> None
 
 def number(fields: dict[str, Value], name: str, text: str) -> None:
     """Add a whole number if `text` is one that fits (an attacker may write a thousand digits, or digits of Thai)."""
-    if text.isdecimal() and text.isascii() and len(text) <= 18:
+    if len(text) <= 18 and text.isdecimal() and text.isascii():
         fields[name] = int(text)

@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import ip, number, source
 from collectors.formats.auditd_meaning import meaning
 from collectors.formats.auditd_numbers import ARCHES, TYPES
@@ -20,7 +20,8 @@ from rules.event import Value
 Fields = dict[str, Value]
 Pairs = dict[str, str]
 _RECORD: Final = re.compile(
-    r"(?:node=(\S{1,256}) )?(?:audit: )?type=([A-Z0-9_]{1,64}|UNKNOWN\[\d{1,6}\]) (?:msg=)?audit\((\d{1,12})\.(\d{3}):(\d{1,20})\): ?",
+    r"(?:node=(\S{1,256}) )?(?:audit: )?type=([A-Z0-9_]{1,64}|UNKNOWN\[\d{1,6}\]) (?:msg=)?"
+    r"audit\((\d{1,12})\.(\d{3}):(\d{1,20})\): ?",
     re.ASCII,
 )
 # key="quoted", key='...' (which holds pairs itself), key={ ... }, key=bare
@@ -53,11 +54,23 @@ _AUXILIARY: Final = frozenset(
 )
 _ARGUMENT: Final = re.compile(r"a(\d{1,6})(?:\[(\d{1,6})\])?", re.ASCII)
 _IDS: Final = {
-    "uid": "user.id", "auid": "user.audit.id", "euid": "user.effective.id", "suid": "user.saved.id", "fsuid": "user.filesystem.id",
-    "gid": "user.group.id", "egid": "user.effective.group.id", "sgid": "user.saved.group.id", "fsgid": "user.filesystem.group.id",
-    "UID": "user.name", "AUID": "user.audit.name", "EUID": "user.effective.name", "SUID": "user.saved.name",
-    "GID": "user.group.name", "EGID": "user.effective.group.name", "FSUID": "user.filesystem.name",
-}  # fmt: skip
+    "uid": "user.id",
+    "auid": "user.audit.id",
+    "euid": "user.effective.id",
+    "suid": "user.saved.id",
+    "fsuid": "user.filesystem.id",
+    "gid": "user.group.id",
+    "egid": "user.effective.group.id",
+    "sgid": "user.saved.group.id",
+    "fsgid": "user.filesystem.group.id",
+    "UID": "user.name",
+    "AUID": "user.audit.name",
+    "EUID": "user.effective.name",
+    "SUID": "user.saved.name",
+    "GID": "user.group.name",
+    "EGID": "user.effective.group.name",
+    "FSUID": "user.filesystem.name",
+}
 
 
 class Record:

@@ -17,11 +17,18 @@ _AUTH: Final = ("authentication",)
 _CONFIG: Final = ("configuration",)
 _SYSCALLS: Final[tuple[tuple[Meaning, str], ...]] = (
     ((_FILE, ("creation",)), "creat mkdir mkdirat mknod mknodat mount symlink symlinkat link linkat"),
-    ((_FILE, ("change",)), "fallocate truncate ftruncate write setxattr fsetxattr lsetxattr removexattr fremovexattr lremovexattr "
-     "chmod fchmod fchmodat fchmodat2 chown fchown fchownat lchown rename renameat renameat2 utime utimes futimesat utimensat"),
+    (
+        (_FILE, ("change",)),
+        "fallocate truncate ftruncate write setxattr fsetxattr lsetxattr removexattr fremovexattr lremovexattr "
+        "chmod fchmod fchmodat fchmodat2 chown fchown fchownat lchown rename renameat renameat2 "
+        "utime utimes futimesat utimensat",
+    ),
     ((_FILE, ("deletion",)), "unlink unlinkat rmdir umount umount2"),
-    ((_FILE, ("access",)), "open openat openat2 readlink readlinkat read access faccessat faccessat2 fstatat newfstatat stat fstat lstat "
-     "getxattr lgetxattr fgetxattr statfs fstatfs open_by_handle_at name_to_handle_at"),
+    (
+        (_FILE, ("access",)),
+        "open openat openat2 readlink readlinkat read access faccessat faccessat2 fstatat newfstatat stat fstat lstat "
+        "getxattr lgetxattr fgetxattr statfs fstatfs open_by_handle_at name_to_handle_at",
+    ),
     ((("driver",), ("start",)), "init_module finit_module"),
     ((("driver",), ("end",)), "delete_module"),
     ((_PROCESS, ("start",)), "execve execveat fork vfork clone clone3"),
@@ -29,15 +36,21 @@ _SYSCALLS: Final[tuple[tuple[Meaning, str], ...]] = (
     ((_NETWORK, ("connection", "start")), "connect accept accept4"),
     ((_NETWORK, ("start",)), "listen bind"),
     ((_NETWORK, ("connection", "info")), "recvfrom recvmsg recvmmsg sendto sendmsg sendmmsg"),
-    ((_PROCESS, ("change",)), "setuid setfsuid setreuid setgid setfsgid setregid setresuid setresgid ptrace sched_setparam "
-     "sched_setscheduler sched_setattr capset"),
+    (
+        (_PROCESS, ("change",)),
+        "setuid setfsuid setreuid setgid setfsgid setregid setresuid setresgid ptrace sched_setparam "
+        "sched_setscheduler sched_setattr capset",
+    ),
     ((("host",), ("change",)), "settimeofday clock_settime adjtimex clock_adjtime sethostname setdomainname"),
     ((("host",), ("end",)), "reboot"),
-)  # fmt: skip
+)
 _RECORDS: Final[tuple[tuple[Meaning, str], ...]] = (
     ((_AUTH, ("start",)), "USER_LOGIN USER_AUTH LOGIN"),
-    ((_AUTH, ("info",)), "USER_ACCT CRED_ACQ CRED_DISP CRED_REFR GRP_AUTH ANOM_LOGIN_FAILURES ANOM_LOGIN_TIME ANOM_LOGIN_SESSIONS "
-     "ANOM_LOGIN_ACCT ANOM_LOGIN_LOCATION DAC_CHECK"),
+    (
+        (_AUTH, ("info",)),
+        "USER_ACCT CRED_ACQ CRED_DISP CRED_REFR GRP_AUTH ANOM_LOGIN_FAILURES ANOM_LOGIN_TIME ANOM_LOGIN_SESSIONS "
+        "ANOM_LOGIN_ACCT ANOM_LOGIN_LOCATION DAC_CHECK",
+    ),
     ((_AUTH, ("end",)), "USER_LOGOUT"),
     ((("session",), ("start",)), "USER_START"),
     ((("session",), ("end",)), "USER_END"),
@@ -45,14 +58,23 @@ _RECORDS: Final[tuple[tuple[Meaning, str], ...]] = (
     ((_IAM, ("user", "deletion")), "DEL_USER ANOM_DEL_ACCT"),
     ((_IAM, ("group", "creation")), "ADD_GROUP"),
     ((_IAM, ("group", "deletion")), "DEL_GROUP"),
-    ((_IAM, ("user", "change")), "USER_CHAUTHTOK USER_MGMT ACCT_LOCK ACCT_UNLOCK ROLE_ASSIGN ROLE_REMOVE ROLE_MODIFY CHUSER_ID ANOM_MOD_ACCT "
-     "RESP_ACCT_LOCK RESP_ACCT_UNLOCK_TIMED"),
+    (
+        (_IAM, ("user", "change")),
+        "USER_CHAUTHTOK USER_MGMT ACCT_LOCK ACCT_UNLOCK ROLE_ASSIGN ROLE_REMOVE ROLE_MODIFY CHUSER_ID ANOM_MOD_ACCT "
+        "RESP_ACCT_LOCK RESP_ACCT_UNLOCK_TIMED",
+    ),
     ((_IAM, ("group", "change")), "GRP_MGMT GRP_CHAUTHTOK CHGRP_ID"),
     ((_PROCESS, ("start",)), "USER_CMD SERVICE_START EXECVE ANOM_EXEC ANOM_MK_EXEC"),
     ((_PROCESS, ("end",)), "SERVICE_STOP ANOM_ABEND"),
-    ((_PROCESS, ("info",)), "TTY USER_TTY SECCOMP PROCTITLE SYSCALL CRYPTO_KEY_USER CRYPTO_SESSION CRYPTO_LOGIN CRYPTO_LOGOUT"),
-    ((("process", "configuration"), ("change",)), "CONFIG_CHANGE FEATURE_CHANGE USYS_CONFIG MAC_CONFIG_CHANGE MAC_STATUS MAC_POLICY_LOAD "
-     "DAEMON_CONFIG DAEMON_RECONFIG BPF SOFTWARE_UPDATE"),
+    (
+        (_PROCESS, ("info",)),
+        "TTY USER_TTY SECCOMP PROCTITLE SYSCALL CRYPTO_KEY_USER CRYPTO_SESSION CRYPTO_LOGIN CRYPTO_LOGOUT",
+    ),
+    (
+        (("process", "configuration"), ("change",)),
+        "CONFIG_CHANGE FEATURE_CHANGE USYS_CONFIG MAC_CONFIG_CHANGE MAC_STATUS MAC_POLICY_LOAD "
+        "DAEMON_CONFIG DAEMON_RECONFIG BPF SOFTWARE_UPDATE",
+    ),
     ((("process", "configuration"), ("start",)), "DAEMON_START DAEMON_RESUME"),
     ((("process", "configuration"), ("end",)), "DAEMON_END DAEMON_ABORT"),
     ((("host",), ("start",)), "SYSTEM_BOOT"),
@@ -60,10 +82,16 @@ _RECORDS: Final[tuple[tuple[Meaning, str], ...]] = (
     ((("host",), ("change",)), "SYSTEM_RUNLEVEL TIME_INJOFFSET TIME_ADJNTPVAL"),
     ((("driver",), ("start",)), "KERN_MODULE"),
     ((_NETWORK, ("connection", "info")), "NETFILTER_CFG NETFILTER_PKT ANOM_PROMISCUOUS MAC_IPSEC_EVENT"),
-    ((_FILE, ("info",)), "ANOM_LINK ANOM_CREAT FANOTIFY INTEGRITY_DATA INTEGRITY_METADATA INTEGRITY_STATUS INTEGRITY_HASH INTEGRITY_PCR "
-     "INTEGRITY_RULE"),
-    ((("intrusion_detection",), ("info",)), "AVC USER_AVC SELINUX_ERR USER_SELINUX_ERR APPARMOR_DENIED APPARMOR_ALLOWED APPARMOR_AUDIT"),
-)  # fmt: skip
+    (
+        (_FILE, ("info",)),
+        "ANOM_LINK ANOM_CREAT FANOTIFY INTEGRITY_DATA INTEGRITY_METADATA INTEGRITY_STATUS INTEGRITY_HASH INTEGRITY_PCR "
+        "INTEGRITY_RULE",
+    ),
+    (
+        (("intrusion_detection",), ("info",)),
+        "AVC USER_AVC SELINUX_ERR USER_SELINUX_ERR APPARMOR_DENIED APPARMOR_ALLOWED APPARMOR_AUDIT",
+    ),
+)
 
 
 def _by_word(table: tuple[tuple[Meaning, str], ...]) -> dict[str, Meaning]:

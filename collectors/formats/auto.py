@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed
+from collectors.formats import Context, Format, Parsed, ParseError
 
 # How a record begins -> the formats that begin so, the more particular first.
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]{1,2}\d{1,2}:\d\d:\d\d)", re.ASCII)
@@ -22,20 +22,29 @@ _SHAPES: Final = (
     (re.compile(r"__CURSOR="), ("journald",)),
     (re.compile(r"\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP]"), ("cri",)),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d (?!\S*\[)\S+ {2,}"), ("mssql-errorlog",)),
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? [A-Za-z0-9+:-]{1,8},"), ("postgresql-csv", "postgresql")),
+    (
+        re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? [A-Za-z0-9+:-]{1,8},"),
+        ("postgresql-csv", "postgresql"),
+    ),
     (re.compile(r"\d{4}-\d\d-\d\dT\S+\t? +\d+ [A-Z][A-Za-z ]+\t"), ("mysql-general",)),
     (re.compile(r"\d{4}-\d\d-\d\dT\S+ (?:[FEWID]\d? [A-Z_-]+ +)?\[\w"), ("mongodb-text",)),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]{1,2}\d{1,2}:\d\d:\d\d\S* +(?:\d+|0x[0-9a-f]+) \["), ("mysql-error",)),
     (re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \S+ +\d+ \d\d:\d\d:\d\d(?:\.\d+)? \["), ("syslog", "mongodb-text")),
     (_DATE, ("postgresql", "syslog", "mysql-error")),
-)  # fmt: skip
+)
 _ELSE: Final = ("syslog", "postgresql", "sshd")
 # What a JSON object has by name, the more particular first.
 _OBJECTS: Final = (
-    ('"error_severity"', "postgresql-json"), ('"atype"', "mongodb-audit"), ('"$date"', "mongodb"), ('"winlog"', "windows-event"),
-    ('"EventID"', "windows-event"), ('"__REALTIME_TIMESTAMP"', "journald"), ('"action_id"', "mssql-audit"), ('"connection_id"', "mysql-audit-json"),
+    ('"error_severity"', "postgresql-json"),
+    ('"atype"', "mongodb-audit"),
+    ('"$date"', "mongodb"),
+    ('"winlog"', "windows-event"),
+    ('"EventID"', "windows-event"),
+    ('"__REALTIME_TIMESTAMP"', "journald"),
+    ('"action_id"', "mssql-audit"),
+    ('"connection_id"', "mysql-audit-json"),
     ('"log":"', "docker"),
-)  # fmt: skip
+)
 
 
 def candidates(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Parsed, ParseError, when
 from collectors.formats.json_text import object_of, scalar_or_list
 from rules.event import Value
 
@@ -20,7 +20,8 @@ _CRI: Final = re.compile(r"(\S{20,40}) (stdout|stderr) ([FP])(?::[\w:]{0,64})?(?
 
 def parse_cri(text: str, ctx: Context) -> Parsed:
     """Return the event of one CRI line, or of several whose parts (P) a full one (F) ends."""
-    stamp, stream, parts = "", "", []
+    stamp, stream = "", ""
+    parts: list[str] = []
     for line in text.split("\n"):
         found = _CRI.match(line)
         if found is None:

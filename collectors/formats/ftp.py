@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from collectors.formats.address import source
-from rules.event import Value
+from rules.event import Scalar, Value
 
 Fields = dict[str, Value]
 _VSFTPD: Final = re.compile(
@@ -48,7 +48,7 @@ def read_vsftpd(message: str) -> Fields | None:
 
 
 def read_proftpd(message: str) -> Fields | None:
-    """NAME (HOST[ADDRESS]) - USER alice: Login successful; (Login failed): Incorrect password; no such user found ..."""
+    """NAME (HOST[ADDRESS]) - USER alice: Login successful; (Login failed): Incorrect password; no such user ..."""
     found = _PROFTPD.match(message)
     if found is None:
         return None
@@ -71,7 +71,7 @@ def read_proftpd(message: str) -> Fields | None:
     return fields
 
 
-def _base(module: str, action: str, outcome: str, category: list[str]) -> Fields:
+def _base(module: str, action: str, outcome: str, category: list[Scalar]) -> Fields:
     return {
         "event.module": module,
         "event.dataset": "system.auth",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import number
 from collectors.formats.json_text import object_of
 from collectors.formats.programs import understand
@@ -17,12 +17,24 @@ from rules.event import Value
 
 Fields = dict[str, Value]
 _COPIED: Final = {
-    "_HOSTNAME": "host.hostname", "_COMM": "journald.process.name", "_EXE": "process.executable", "_CMDLINE": "journald.process.command_line",
-    "_SYSTEMD_UNIT": "systemd.unit", "_TRANSPORT": "systemd.transport", "_UID": "journald.uid", "_GID": "journald.gid",
-    "_AUDIT_LOGINUID": "journald.audit.login_uid", "_AUDIT_SESSION": "journald.audit.session", "_BOOT_ID": "journald.boot_id",
-    "_MACHINE_ID": "journald.machine_id", "CONTAINER_NAME": "container.name", "CONTAINER_ID_FULL": "container.id",
-    "__CURSOR": "journald.cursor", "MESSAGE_ID": "journald.message_id", "CODE_FILE": "journald.code.file",
-}  # fmt: skip
+    "_HOSTNAME": "host.hostname",
+    "_COMM": "journald.process.name",
+    "_EXE": "process.executable",
+    "_CMDLINE": "journald.process.command_line",
+    "_SYSTEMD_UNIT": "systemd.unit",
+    "_TRANSPORT": "systemd.transport",
+    "_UID": "journald.uid",
+    "_GID": "journald.gid",
+    "_AUDIT_LOGINUID": "journald.audit.login_uid",
+    "_AUDIT_SESSION": "journald.audit.session",
+    "_BOOT_ID": "journald.boot_id",
+    "_MACHINE_ID": "journald.machine_id",
+    "CONTAINER_NAME": "container.name",
+    "CONTAINER_ID_FULL": "container.id",
+    "__CURSOR": "journald.cursor",
+    "MESSAGE_ID": "journald.message_id",
+    "CODE_FILE": "journald.code.file",
+}
 
 
 def parse(text: str, ctx: Context) -> Parsed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.json_text import flat, object_of
 
 _TIMES: Final = ("@timestamp", "timestamp", "time", "ts", "Timestamp", "eventTime", "event_time", "datetime", "date")
@@ -37,7 +37,7 @@ def _time(value: object, ctx: Context) -> datetime | None:
     if isinstance(value, str):
         found = when.iso(value, ctx)
         return found[0] if found is not None else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         return None
     seconds = float(value)
     for _ in range(3):

@@ -12,7 +12,8 @@ Fields = dict[str, Value]
 _SU: Final = (
     # util-linux: "(to root) alice on pts/0", "FAILED SU (to root) alice on pts/0"
     re.compile(r"(?P<bad>FAILED SU )?\(to (?P<whom>[^()]{1,256})\) (?P<who>.*) on (?P<tty>\S+)$"),
-    # shadow: "Successful su for root by alice", "FAILED su for root by alice", "+ pts/0 alice:root", "- pts/0 alice:root"
+    # shadow: "Successful su for root by alice", "FAILED su for root by alice",
+    # "+ pts/0 alice:root", "- pts/0 alice:root"
     re.compile(r"(?:(?P<ok>Successful)|(?P<bad>FAILED)) su for (?P<whom>.*) by (?P<who>.*)$"),
     re.compile(r"(?:(?P<ok>\+)|(?P<bad>-)) (?P<tty>\S+) (?P<who>[^\s:]+)[:-](?P<whom>\S+)$"),
     # BSD: "BAD SU alice to root on /dev/pts/1", "alice to root on /dev/pts/1"

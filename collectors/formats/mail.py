@@ -27,9 +27,10 @@ _FAILED: Final = (
     "auth_failed",
     "Auth process broken",
 )
-_PLAIN: Final = re.compile(
-    r"(?:user=<(?P<user>[^>]*)>|method=(?P<method>[\w-]+)|rip=(?P<rip>[^,\s]+)|lip=(?P<lip>[^,\s]+)|session=<(?P<session>[^>]*)>)"
-)
+# The name is the attacker's, and may itself say what looks like pairs: the last address is the server's own word.
+_RIP: Final = re.compile(r".*\brip=([^,\s]+)", re.DOTALL)
+_USER: Final = re.compile(r": user=<(.*)>(?=, (?:method|rip|proxy|session|mpid)=)", re.DOTALL)
+_METHOD: Final = re.compile(r".*>, method=([\w-]{1,32}),", re.DOTALL)
 
 
 def read(message: str) -> Fields | None:
@@ -63,9 +64,7 @@ _LOGIN_WORDS: Final = (
 def _login(protocol: str, said: str) -> Fields:
     """Login: user=<alice>, method=PLAIN, rip=...; Disconnected (auth failed, 3 attempts in 4 secs): user=<...>, ..."""
     said = said.removeprefix("Info: ")
-    why, _, pairs = (
-        said.partition(": user=<") if ": user=<" in said else said.partition(", rip=" if ", rip=" in said else ": rip=")
-    )
+    why = said.partition(": user=<" if ": user=<" in said else ", rip=" if ", rip=" in said else ": rip=")[0]
     success = said.startswith("Login: ")
     failed = any(word in why for word in _FAILED)
     category = ["authentication", "session"] if success else ["authentication"] if failed else ["network"]
@@ -74,17 +73,21 @@ def _login(protocol: str, said: str) -> Fields:
         "success" if success else "failure" if failed else "unknown",
         category,
     )
-    for pair in _PLAIN.finditer(said, len(why)):
-        name = pair.lastgroup
-        if name == "rip" and "source.ip" not in fields and "source.address" not in fields:
-            source(fields, pair[name])
-        elif name == "user" and pair[name]:
-            fields.setdefault("user.name", pair[name])
-        elif name == "method":
-            fields.setdefault("dovecot.method", pair[name])
+    _pairs(said[len(why) :], fields)
     if not success:
         fields["event.reason"] = why
     return fields
+
+
+def _pairs(said: str, fields: Fields) -> None:
+    """user=<alice>, method=PLAIN, rip=1.2.3.4, lip=...: the user to the last bracket that a pair follows."""
+    rip, user, method = _RIP.match(said), _USER.match(said), _METHOD.match(said)
+    if rip is not None:
+        source(fields, rip[1])
+    if user is not None and user[1]:
+        fields["user.name"] = user[1]
+    if method is not None:
+        fields["dovecot.method"] = method[1]
 
 
 def _database(body: str) -> Fields | None:

@@ -9,10 +9,9 @@ the same comes as `SERVERHOST USERNAME,HOST,...` after the header.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import source
 from collectors.formats.sql import describe
 from rules.event import Value

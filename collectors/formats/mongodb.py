@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import source
 from collectors.formats.json_text import flat, object_of
 from rules.event import Value
@@ -14,23 +14,87 @@ from rules.event import Value
 Fields = dict[str, Value]
 # Commands by what they do (docs: Database Commands). What is not listed is "other".
 KINDS: Final = {
-    **dict.fromkeys(("find", "aggregate", "count", "distinct", "getMore", "listCollections", "listDatabases", "listIndexes", "dbStats", "collStats"), "read"),
-    **dict.fromkeys(("insert", "update", "delete", "findAndModify", "findandmodify", "bulkWrite", "mapReduce", "applyOps"), "write"),
-    **dict.fromkeys(("create", "createCollection", "drop", "dropCollection", "dropDatabase", "createIndexes", "createIndex", "dropIndexes", "dropIndex",
-                     "renameCollection", "collMod", "convertToCapped", "shardCollection", "createDatabase", "importCollection"), "ddl"),
-    **dict.fromkeys(("createUser", "updateUser", "dropUser", "dropAllUsersFromDatabase", "grantRolesToUser", "revokeRolesFromUser", "createRole",
-                     "updateRole", "dropRole", "dropAllRolesFromDatabase", "grantRolesToRole", "revokeRolesFromRole", "grantPrivilegesToRole",
-                     "revokePrivilegesFromRole"), "privilege"),
-    **dict.fromkeys(("authenticate", "saslStart", "saslContinue", "logout", "hello", "isMaster", "ismaster", "ping", "endSessions", "startSession",
-                     "clientMetadata"), "session"),
+    **dict.fromkeys(
+        (
+            "find",
+            "aggregate",
+            "count",
+            "distinct",
+            "getMore",
+            "listCollections",
+            "listDatabases",
+            "listIndexes",
+            "dbStats",
+            "collStats",
+        ),
+        "read",
+    ),
+    **dict.fromkeys(
+        ("insert", "update", "delete", "findAndModify", "findandmodify", "bulkWrite", "mapReduce", "applyOps"), "write"
+    ),
+    **dict.fromkeys(
+        (
+            "create",
+            "createCollection",
+            "drop",
+            "dropCollection",
+            "dropDatabase",
+            "createIndexes",
+            "createIndex",
+            "dropIndexes",
+            "dropIndex",
+            "renameCollection",
+            "collMod",
+            "convertToCapped",
+            "shardCollection",
+            "createDatabase",
+            "importCollection",
+        ),
+        "ddl",
+    ),
+    **dict.fromkeys(
+        (
+            "createUser",
+            "updateUser",
+            "dropUser",
+            "dropAllUsersFromDatabase",
+            "grantRolesToUser",
+            "revokeRolesFromUser",
+            "createRole",
+            "updateRole",
+            "dropRole",
+            "dropAllRolesFromDatabase",
+            "grantRolesToRole",
+            "revokeRolesFromRole",
+            "grantPrivilegesToRole",
+            "revokePrivilegesFromRole",
+        ),
+        "privilege",
+    ),
+    **dict.fromkeys(
+        (
+            "authenticate",
+            "saslStart",
+            "saslContinue",
+            "logout",
+            "hello",
+            "isMaster",
+            "ismaster",
+            "ping",
+            "endSessions",
+            "startSession",
+            "clientMetadata",
+        ),
+        "session",
+    ),
     **dict.fromkeys(("fsync", "backupCursor"), "backup"),
-}  # fmt: skip
+}
 _LEVELS: Final = frozenset({"F", "E", "W", "I", "D", "D1", "D2", "D3", "D4", "D5"})
 _PLAIN: Final = {"c": "mongodb.log.component", "ctx": "mongodb.log.context", "svc": "mongodb.log.service"}
 # Log ids of the messages that say who came and went (src/mongo, logv2).
 _AUTHENTICATED: Final = frozenset({20250, 5286306})
 _REFUSED: Final = frozenset({20249, 5286307, 20436})
-_UNBOUNDED: Final = ({}, None)
+_UNBOUNDED: Final[tuple[object, ...]] = ({}, None)
 
 
 def base(dataset: str) -> Fields:
@@ -110,10 +174,10 @@ def _login(outcome: str, attributes: dict[str, object], fields: Fields) -> None:
     fields["event.action"] = "authentication"
     fields["event.outcome"] = outcome
     fields["tocsin.db.kind"] = "session"
-    user = attributes.get("user") or attributes.get("principalName")
-    database = attributes.get("db") or attributes.get("authenticationDatabase")
-    if isinstance(user, dict):
-        user, database = user.get("user"), user.get("db")
+    named = attributes.get("user") or attributes.get("principalName")
+    user, database = named, attributes.get("db") or attributes.get("authenticationDatabase")
+    if isinstance(named, dict):
+        user, database = named.get("user"), named.get("db")
     if isinstance(user, str):
         fields["user.name"] = user
     if isinstance(database, str):

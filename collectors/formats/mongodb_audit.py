@@ -1,10 +1,10 @@
-"""MongoDB's audit log in JSON (docs: System Event Audit Messages), in the mongo schema of Enterprise, Atlas and Percona."""
+"""MongoDB's audit log in JSON, mongo schema (docs: System Event Audit Messages): Enterprise, Atlas, Percona."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, mongodb
+from collectors.formats import Context, Format, Parsed, ParseError, mongodb
 from collectors.formats.address import source
 from collectors.formats.json_text import flat, object_of
 from rules.event import Value

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, mongodb, when
+from collectors.formats import Context, Format, Parsed, ParseError, mongodb, when
 from collectors.formats.address import source
 from rules.event import Value
 
@@ -16,7 +16,8 @@ _OLD_STAMP: Final = re.compile(
     r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII
 )
 _PEER: Final = re.compile(
-    r"(?:connection accepted from|end connection|received client metadata from) \[?([0-9A-Za-z.:%-]*?)\]?:(\d{1,5})(?= |$)",
+    r"(?:connection accepted from|end connection|received client metadata from) \[?([0-9A-Za-z.:%-]*?)\]?:(\d{1,5})"
+    r"(?= |$)",
     re.ASCII,
 )
 # "... failed for alice on admin from client 1.2.3.4:5 ; ..." (3.0 and newer): the name is the attacker's.

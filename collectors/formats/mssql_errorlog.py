@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import source
 from rules.event import Value
 
 Fields = dict[str, Value]
 _HEAD: Final = re.compile(r"\ufeff?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,7}) +(\S{1,64})(?: +|$)", re.ASCII)
 _LOGIN: Final = re.compile(
-    r"Login (failed|succeeded) for user '(.*)'\.(?:$| (?:Reason: )?(.*?)(?: \[CLIENT: ([^\]]*)\])?$| \[CLIENT: ([^\]]*)\]$)",
+    r"Login (failed|succeeded) for user '(.*)'\.(?:$| (?:Reason: )?(.*?)(?: \[CLIENT: ([^\]]*)\])?$"
+    r"| \[CLIENT: ([^\]]*)\]$)",
     re.DOTALL,
 )
 _UNTRUSTED: Final = re.compile(
-    r"(?:Login failed\.|SSPI handshake failed|Length specified in network packet|The login packet).* \[CLIENT: ([^\]]*)\]",
+    r"(?:Login failed\.|SSPI handshake failed|Length specified in network packet|The login packet).*"
+    r" \[CLIENT: ([^\]]*)\]",
     re.DOTALL,
 )
 _ERROR: Final = re.compile(r"Error: (\d{1,9}), Severity: (\d{1,3}), State: (\d{1,9})\.", re.ASCII)
@@ -98,8 +100,14 @@ def understand(message: str, fields: Fields) -> None:
         return
     option = _OPTION.match(message)
     if option is not None:
-        fields |= {"event.category": ["database", "configuration"], "event.type": ["change"], "event.action": "configuration-changed",
-                   "mssql.log.option": option[1], "tocsin.db.kind": "ddl", "event.outcome": "success"}  # fmt: skip
+        fields |= {
+            "event.category": ["database", "configuration"],
+            "event.type": ["change"],
+            "event.action": "configuration-changed",
+            "mssql.log.option": option[1],
+            "tocsin.db.kind": "ddl",
+            "event.outcome": "success",
+        }
         return
     _database(message, fields)
 

@@ -36,9 +36,15 @@ def build(record: dict[str, str]) -> Fields:
         "mysql.audit.event": event,
         "message": record.get("query") or f"{class_} {event}".strip(),
     }
-    for name, field in (("connection_id", "mysql.thread_id"), ("id", "mysql.audit.id"), ("os_user", "mysql.audit.os_user"),
-                        ("priv_user", "mysql.audit.priv_user"), ("proxy", "mysql.audit.proxy"), ("command", "mysql.audit.command"),
-                        ("sql_command", "mysql.audit.sql_command")):  # fmt: skip
+    for name, field in (
+        ("connection_id", "mysql.thread_id"),
+        ("id", "mysql.audit.id"),
+        ("os_user", "mysql.audit.os_user"),
+        ("priv_user", "mysql.audit.priv_user"),
+        ("proxy", "mysql.audit.proxy"),
+        ("command", "mysql.audit.command"),
+        ("sql_command", "mysql.audit.sql_command"),
+    ):
         if record.get(name):
             fields[field] = record[name]
     if record.get("user"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.json_text import flat, object_of
 from collectors.formats.mysql_audit import build
 
@@ -30,7 +30,9 @@ def parse(text: str, ctx: Context) -> Parsed:
     record = object_of(body)
     if not isinstance(record.get("event"), str) or "timestamp" not in record:
         raise ParseError("no record of MySQL's audit log: no timestamp and event")
-    names = {name: str(record[name]) for name in ("class", "event", "connection_id", "id") if name in record}
+    names: dict[str, str] = {
+        name: str(record[name]) for name in ("class", "event", "connection_id", "id") if name in record
+    }
     names |= _of(record, "account", {"user": "user", "host": "host"})
     names |= _of(record, "login", {"user": "priv_user", "os": "os_user", "ip": "ip", "proxy": "proxy"})
     for where in _WHERE:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.mysql_audit import build
 from collectors.formats.xml_text import elements
 
 _NAMES: Final = {
-    "NAME": "event", "CONNECTION_ID": "connection_id", "RECORD_ID": "id", "STATUS": "status", "USER": "user", "OS_LOGIN": "os_user",
-    "HOST": "host", "IP": "ip", "PRIV_USER": "priv_user", "PROXY_USER": "proxy", "DB": "db", "TABLE": "table", "SQLTEXT": "query",
+    "NAME": "event",
+    "CONNECTION_ID": "connection_id",
+    "RECORD_ID": "id",
+    "STATUS": "status",
+    "USER": "user",
+    "OS_LOGIN": "os_user",
+    "HOST": "host",
+    "IP": "ip",
+    "PRIV_USER": "priv_user",
+    "PROXY_USER": "proxy",
+    "DB": "db",
+    "TABLE": "table",
+    "SQLTEXT": "query",
     "COMMAND_CLASS": "sql_command",
-}  # fmt: skip
+}
 _EDGES: Final = ("<?xml", "<AUDIT>", "</AUDIT>")
 
 

@@ -12,7 +12,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import source
 from rules.event import Value
 
@@ -22,7 +22,8 @@ _THREAD: Final = re.compile(r" +(?:(0x[0-9a-fA-F]{1,16}|\d{1,20}) +(?=\[|[A-Z]))
 _LEVEL: Final = re.compile(r"\[(\w{1,16})\] ?", re.ASCII)
 _CODE: Final = re.compile(r"\[(MY-\d{6})\] \[(\w{1,32})\] ?", re.ASCII)
 _CARRIED: Final = re.compile(
-    r"(?:[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) (\S+) (?:mysqld|mariadbd)(?:\[(\d{1,10})\])?: (?=\d)",
+    r"(?:[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) (\S+) (?:mysqld|mariadbd)"
+    r"(?:\[(\d{1,10})\])?: (?=\d)",
     re.ASCII,
 )
 _DENIED: Final = re.compile(

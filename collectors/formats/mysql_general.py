@@ -10,19 +10,23 @@ import re
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import source
 from collectors.formats.sql import describe
 from rules.event import Value
 
 Fields = dict[str, Value]
 _COMMANDS: Final = (
-    "Sleep|Quit|Init DB|Query|Field List|Create DB|Drop DB|Refresh|Shutdown|Statistics|Processlist|Connect|Kill|Debug|Ping|Time|"
-    "Delayed insert|Change user|Binlog Dump(?: GTID)?|Table Dump|Connect Out|Register Slave|Register Replica|Prepare|Execute|Long Data|"
+    "Sleep|Quit|Init DB|Query|Field List|Create DB|Drop DB|Refresh|Shutdown|Statistics|Processlist|Connect|Kill|Debug|"
+    "Ping|"
+    "Time|"
+    "Delayed insert|Change user|Binlog Dump(?: GTID)?|Table Dump|Connect Out|Register Slave|"
+    "Register Replica|Prepare|Execute|Long Data|"
     "Close stmt|Reset stmt|Set option|Fetch|Daemon|Error|Reset Connection|Clone"
 )
 _LINE: Final = re.compile(
-    rf"(?P<time>\d{{4}}-\d\d-\d\dT\S{{8,24}}|\d{{6}} [ \d]\d:\d\d:\d\d)?[\t ]+(?P<id>\d{{1,20}}) (?P<command>{_COMMANDS})(?:\t(?P<argument>.*))?$",
+    rf"(?P<time>\d{{4}}-\d\d-\d\dT\S{{8,24}}|\d{{6}} [ \d]\d:\d\d:\d\d)?[\t ]+"
+    rf"(?P<id>\d{{1,20}}) (?P<command>{_COMMANDS})(?:\t(?P<argument>.*))?$",
     re.ASCII | re.DOTALL,
 )
 _CONNECT: Final = re.compile(

@@ -14,7 +14,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.address import source
 from collectors.formats.sql import describe
 from rules.event import Value
@@ -26,9 +26,13 @@ _PAIR: Final = re.compile(r"([A-Za-z_]{1,40}): +(\S+)", re.ASCII)
 _SET_TIME: Final = re.compile(r"SET timestamp=(\d{1,12})(?:\.(\d{1,6}))?;", re.ASCII)
 _USE: Final = re.compile(r"use ([^;]+);", re.ASCII | re.IGNORECASE)
 _NUMBERS: Final = {
-    "Rows_sent": "db.response.returned_rows", "Rows_examined": "mysql.slowlog.rows_examined", "Rows_affected": "mysql.slowlog.rows_affected",
-    "Bytes_sent": "mysql.slowlog.bytes_sent", "Thread_id": "mysql.thread_id", "Last_errno": "mysql.slowlog.last_errno",
-}  # fmt: skip
+    "Rows_sent": "db.response.returned_rows",
+    "Rows_examined": "mysql.slowlog.rows_examined",
+    "Rows_affected": "mysql.slowlog.rows_affected",
+    "Bytes_sent": "mysql.slowlog.bytes_sent",
+    "Thread_id": "mysql.thread_id",
+    "Last_errno": "mysql.slowlog.last_errno",
+}
 
 
 def parse(text: str, ctx: Context) -> Parsed:

@@ -15,6 +15,7 @@ from rules.event import Value
 _HEAD: Final = re.compile(
     r"\(?(pam_\w{1,32})\)?(?:[(\[]([\w./-]{1,64})(?::([\w-]{1,32}))?[)\]])?:? *(?:\(([^()]{1,64})\) )?", re.ASCII
 )
+_UNIX: Final = re.compile(r"pam_unix\(([\w./-]{1,64}):([\w-]{1,32})\): +", re.ASCII)
 _UID: Final = re.compile(r"(.*)\(uid=(\d{1,10})\)\s*$", re.ASCII | re.DOTALL)
 _FAILURE: Final = re.compile(r"(?:(\d{1,9}) more )?authentication failures?; ")
 _USER: Final = re.compile(
@@ -54,6 +55,22 @@ _LOCAL: Final = frozenset({"sudo", "sudo-i", "su", "su-l", "polkit-1", "runuser"
 
 def read(message: str, program: str = "") -> dict[str, Value] | None:
     """Return what a PAM module said, or None if it is no module's message."""
+    if message.startswith("pam_unix("):
+        head = _UNIX.match(message)
+        if head is not None:
+            fields: dict[str, Value] = {
+                "event.module": "pam",
+                "event.dataset": "system.auth",
+                "system.auth.pam.module": "pam_unix",
+                "system.auth.pam.service": head[1],
+                "system.auth.pam.type": head[2],
+            }
+            body = message[head.end() :]
+            return _session(body, fields) if head[2] == "session" else _verdict(body, head[1], fields)
+    return _read(message, program)
+
+
+def _read(message: str, program: str) -> dict[str, Value] | None:
     if message.startswith("PAM "):
         body, module, service, kind = message[4:], "pam_unix", program, "auth"
     else:

@@ -1,4 +1,6 @@
-"""pgaudit's message: AUDIT: TYPE,STATEMENT_ID,SUBSTATEMENT_ID,CLASS,COMMAND,OBJECT_TYPE,OBJECT_NAME,STATEMENT,PARAMETER[,ROWS]
+"""pgaudit's message.
+
+    AUDIT: TYPE,STATEMENT_ID,SUBSTATEMENT_ID,CLASS,COMMAND,OBJECT_TYPE,OBJECT_NAME,STATEMENT,PARAMETER[,ROWS]
 
 The fields are comma-separated values (https://github.com/pgaudit/pgaudit, Format); a quote in one is doubled.
 """

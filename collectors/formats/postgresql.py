@@ -19,27 +19,62 @@ from rules.event import Value
 Fields = dict[str, Value]
 _TIME: Final = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[A-Za-z]{1,6}|[+-]\d\d(?::?\d\d)?)"
 _ESCAPES: Final = {
-    "a": r"(?P<app>[^\s,]*)", "u": r"(?P<user>[^\s,]*?)", "d": r"(?P<db>[^\s,:]*?)",
-    "r": r"(?P<peer>\[local\]|[^\s,()]*(?:\(\d{1,5}\))?)", "h": r"(?P<host>\[local\]|[^\s,()]*)",
-    "b": r"(?P<backend>[a-z][a-z ]*)", "p": r"(?P<pid>\d{1,10})", "P": r"(?P<leader>\d{0,10})",
-    "t": rf"(?P<time>{_TIME})", "m": rf"(?P<time_ms>{_TIME})", "n": r"(?P<epoch>\d{1,12}\.\d{1,6})",
-    "i": r"(?P<tag>[A-Z][A-Z ]*|[a-z][a-z ]*|)", "e": r"(?P<state>[0-9A-Z]{5})", "c": r"(?P<session>[0-9a-f]{1,16}\.[0-9a-f]{1,8})",
-    "l": r"(?P<line>\d{1,10})", "s": rf"(?P<started>{_TIME})", "v": r"(?P<vxid>\d*/?\d*)", "x": r"(?P<xid>\d{1,20})",
+    "a": r"(?P<app>[^\s,]*)",
+    "u": r"(?P<user>[^\s,]*?)",
+    "d": r"(?P<db>[^\s,:]*?)",
+    "r": r"(?P<peer>\[local\]|[^\s,()]*(?:\(\d{1,5}\))?)",
+    "h": r"(?P<host>\[local\]|[^\s,()]*)",
+    "b": r"(?P<backend>[a-z][a-z ]*)",
+    "p": r"(?P<pid>\d{1,10})",
+    "P": r"(?P<leader>\d{0,10})",
+    "t": rf"(?P<time>{_TIME})",
+    "m": rf"(?P<time_ms>{_TIME})",
+    "n": r"(?P<epoch>\d{1,12}\.\d{1,6})",
+    "i": r"(?P<tag>[A-Z][A-Z ]*|[a-z][a-z ]*|)",
+    "e": r"(?P<state>[0-9A-Z]{5})",
+    "c": r"(?P<session>[0-9a-f]{1,16}\.[0-9a-f]{1,8})",
+    "l": r"(?P<line>\d{1,10})",
+    "s": rf"(?P<started>{_TIME})",
+    "v": r"(?P<vxid>\d*/?\d*)",
+    "x": r"(?P<xid>\d{1,20})",
     "Q": r"(?P<query>-?\d{1,20})",
-}  # fmt: skip
+}
+_LEVELS: Final = (
+    "DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|QUERY|CONTEXT|STATEMENT|LOCATION|BACKTRACE"
+)
 _LEVEL: Final = re.compile(
-    r"(DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|QUERY|CONTEXT|STATEMENT|LOCATION|BACKTRACE): {1,2}"
+    rf"({_LEVELS}): {{1,2}}"
     r"(?:(?=[A-Z]{0,4}\d)([0-9A-Z]{5}): )?",
     re.ASCII,
 )
 # The usual prefixes, the more telling first: packages', pgBadger's, Amazon's, older defaults, none.
 PREFIXES: Final = (
-    "%m [%p] %q%u@%d ", "%t [%p-%l] %q%u@%d ", "%t [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ", "%m [%p] ",
-    "%t:%r:%u@%d:[%p]:", "%t [%p]: [%l-1] user=%u,db=%d ", "%m [%p]: [%l-1] db=%d,user=%u,app=%a,client=%h ",
-    "%t [%p]: user=%u,db=%d,app=%a,client=%h ", "%m [%p] user=%u,db=%d,app=%a,client=%h ", "%m [%p] %u@%d %r ",
-    "%m [%p] %q[user=%u,db=%d,app=%a] ", "%m [%p] %r %u@%d ", "%m [%p] %u@%d/%a ", "%m [%p] [%u@%d] ",
-    "%m-%c-%l-%e-%p-%u@%d-%h ", "%m:%r:%u@%d:[%p]:%l:%e:%s:%v:%x:%c:%q%a:", "%t [%p]: ", "%t [%p] ", "< %m > ", "< %t > ", "%m [%p-%l] ", "%m ", "%t ", "%m:", "",
-)  # fmt: skip
+    "%m [%p] %q%u@%d ",
+    "%t [%p-%l] %q%u@%d ",
+    "%t [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ",
+    "%m [%p] ",
+    "%t:%r:%u@%d:[%p]:",
+    "%t [%p]: [%l-1] user=%u,db=%d ",
+    "%m [%p]: [%l-1] db=%d,user=%u,app=%a,client=%h ",
+    "%t [%p]: user=%u,db=%d,app=%a,client=%h ",
+    "%m [%p] user=%u,db=%d,app=%a,client=%h ",
+    "%m [%p] %u@%d %r ",
+    "%m [%p] %q[user=%u,db=%d,app=%a] ",
+    "%m [%p] %r %u@%d ",
+    "%m [%p] %u@%d/%a ",
+    "%m [%p] [%u@%d] ",
+    "%m-%c-%l-%e-%p-%u@%d-%h ",
+    "%m:%r:%u@%d:[%p]:%l:%e:%s:%v:%x:%c:%q%a:",
+    "%t [%p]: ",
+    "%t [%p] ",
+    "< %m > ",
+    "< %t > ",
+    "%m [%p-%l] ",
+    "%m ",
+    "%t ",
+    "%m:",
+    "",
+)
 
 
 @lru_cache(maxsize=128)
@@ -71,8 +106,7 @@ def compiled(prefix: str) -> re.Pattern[str]:
             raise ParseError(f"log_line_prefix {prefix!r} has no meaning for %{escape}")
     body = "".join(out) + ")?" * optional
     return re.compile(
-        body
-        + r"(?=(?:DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|QUERY|CONTEXT|STATEMENT|LOCATION|BACKTRACE): )",
+        body + rf"(?=(?:{_LEVELS}): )",
         re.ASCII,
     )
 
@@ -127,10 +161,16 @@ def _header(groups: dict[str, str | None], fields: Fields, ctx: Context) -> date
 
 
 _FIELDS: Final = {
-    "user": "user.name", "db": "db.namespace", "app": "postgresql.log.application_name", "tag": "postgresql.log.command_tag",
-    "session": "postgresql.log.session_id", "backend": "postgresql.log.backend_type", "vxid": "postgresql.log.virtual_transaction_id",
-    "query": "postgresql.log.query_id", "started": "postgresql.log.session_start_time",
-}  # fmt: skip
+    "user": "user.name",
+    "db": "db.namespace",
+    "app": "postgresql.log.application_name",
+    "tag": "postgresql.log.command_tag",
+    "session": "postgresql.log.session_id",
+    "backend": "postgresql.log.backend_type",
+    "vxid": "postgresql.log.virtual_transaction_id",
+    "query": "postgresql.log.query_id",
+    "started": "postgresql.log.session_start_time",
+}
 _NUMBERS: Final = {
     "pid": "process.pid",
     "line": "postgresql.log.session_line_number",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed
+from collectors.formats import Context, Format, Parsed, ParseError
 from collectors.formats.pgaudit import split
 from collectors.formats.postgresql_json import build
 

@@ -14,13 +14,22 @@ from rules.event import Value
 
 Fields = dict[str, Value]
 _PLAIN: Final = {
-    "application_name": "postgresql.log.application_name", "session_id": "postgresql.log.session_id",
-    "ps": "postgresql.log.command_tag", "vxid": "postgresql.log.virtual_transaction_id", "txid": "postgresql.log.transaction_id",
-    "detail": "postgresql.log.detail", "hint": "postgresql.log.hint", "context": "postgresql.log.context",
-    "internal_query": "postgresql.log.internal_query", "func_name": "postgresql.log.location",
-    "backend_type": "postgresql.log.backend_type", "query_id": "postgresql.log.query_id", "line_num": "postgresql.log.session_line_number",
-    "session_start": "postgresql.log.session_start_time", "leader_pid": "postgresql.log.leader_pid",
-}  # fmt: skip
+    "application_name": "postgresql.log.application_name",
+    "session_id": "postgresql.log.session_id",
+    "ps": "postgresql.log.command_tag",
+    "vxid": "postgresql.log.virtual_transaction_id",
+    "txid": "postgresql.log.transaction_id",
+    "detail": "postgresql.log.detail",
+    "hint": "postgresql.log.hint",
+    "context": "postgresql.log.context",
+    "internal_query": "postgresql.log.internal_query",
+    "func_name": "postgresql.log.location",
+    "backend_type": "postgresql.log.backend_type",
+    "query_id": "postgresql.log.query_id",
+    "line_num": "postgresql.log.session_line_number",
+    "session_start": "postgresql.log.session_start_time",
+    "leader_pid": "postgresql.log.leader_pid",
+}
 
 
 def parse(text: str, ctx: Context) -> Parsed:

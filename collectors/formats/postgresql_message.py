@@ -12,7 +12,8 @@ from rules.event import Value
 
 Fields = dict[str, Value]
 _STATEMENT: Final = re.compile(
-    r"(?:duration: (\d{1,15}(?:\.\d{1,6})?) ms)?(?:  )?(?:(statement|parse|bind|execute|execute fetch from)(?: ([^:\n]{1,64}))?: )?",
+    r"(?:duration: (\d{1,15}(?:\.\d{1,6})?) ms)?(?:  )?(?:(statement|parse|bind|execute|execute fetch from)"
+    r"(?: ([^:\n]{1,64}))?: )?",
     re.ASCII,
 )
 _CONNECTION: Final = re.compile(
@@ -28,7 +29,8 @@ _REFUSED: Final = re.compile(
 )
 _HBA: Final = re.compile(
     r"(?:no pg_hba\.conf entry|pg_hba\.conf rejects (?:replication )?connection) for (?:replication connection from )?"
-    r"host \"([^\"]*)\", user \"(.*)\", database \"(.*?)\"(?:, (?:SSL on|SSL off|no encryption|SSL encryption|GSS encryption))?$",
+    r"host \"([^\"]*)\", user \"(.*)\", database \"(.*?)\""
+    r"(?:, (?:SSL on|SSL off|no encryption|SSL encryption|GSS encryption))?$",
     re.DOTALL,
 )
 _RELATION: Final = re.compile(

@@ -103,7 +103,7 @@ def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
     reader = _READERS.get(program)
     if reader is None and program:
         reader, message = _by_tag(program, message)
-    if message.startswith(("pam_", "(pam_", "PAM ")) or " pam_" in message[:24]:
+    if message[:4] in ("pam_", "PAM ", "(pam"):
         found = pam.read(message, program)
     else:
         found = reader(message) if reader is not None else None
@@ -122,7 +122,7 @@ _MODULES: Final = {"sshd-session": "sshd", "sshd-auth": "sshd", "CRON": "cron", 
 def _by_tag(program: str, message: str) -> tuple[Reader | None, str]:
     """Find the reader of a tag that is more than a name: a path, `su(pam_unix)`, `auth-worker(default)`."""
     name = program.rpartition("/")[2] if program.startswith("/") else program
-    name, bracket, inner = name.partition("(")
+    name, _, inner = name.partition("(")
     if inner.startswith("pam_") and not message.startswith(("pam_", "(pam_")):
         return _READERS.get(name), f"{inner.rstrip(')')}({name}): {message}"
     return _READERS.get(name), message

@@ -13,7 +13,8 @@ _NEW: Final = re.compile(
 )
 _REMOVED: Final = re.compile(r"(?:Removed session|Session) (\S+?)(?:\.$| logged out)")
 _CRON: Final = re.compile(
-    r"\(([^()]{1,256})\) (CMD|CMDEND|MAIL|RELOAD|LIST|BEGIN EDIT|END EDIT|REPLACE|DELETE|[A-Z*!][\w* -]{0,63}) \((.*)\)?$",
+    r"\(([^()]{1,256})\) (CMD|CMDEND|MAIL|RELOAD|LIST|BEGIN EDIT|END EDIT|REPLACE|DELETE|[A-Z*!][\w* -]{0,63})"
+    r" \((.*)\)?$",
     re.DOTALL,
 )
 _POLKIT: Final = re.compile(
@@ -22,7 +23,8 @@ _POLKIT: Final = re.compile(
     re.DOTALL,
 )
 _PKEXEC: Final = re.compile(
-    r"(.{1,256}?): (Executing command|Error executing command as another user: (?:Not authorized|Request dismissed)|The value for the SHELL variable was not found)"
+    r"(.{1,256}?): (Executing command|Error executing command as another user: (?:Not authorized|Request dismissed)"
+    r"|The value for the SHELL variable was not found)"
     r" ?\[USER=([^\]]*)\](?: \[TTY=([^\]]*)\])?(?: \[CWD=([^\]]*)\])?(?: \[COMMAND=(.*)\])?$",
     re.DOTALL,
 )

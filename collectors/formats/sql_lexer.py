@@ -107,7 +107,8 @@ def unquoted(token: Token) -> str:
 
 def redacted(text: str, dialect: Dialect) -> str:
     """Return the text with every string and number as `?`: its shape without its data."""
-    out, at = [], 0
+    out: list[str] = []
+    at = 0
     for token in tokens(text, dialect):
         if token.kind in ("s", "n", "d"):
             out += (text[at : token.start], "?")

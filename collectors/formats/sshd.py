@@ -19,6 +19,11 @@ _AUTH: Final = ["authentication"]
 _NETWORK: Final = ["network"]
 # "... from ADDRESS port N ssh2" and what may follow: ": ED25519 SHA256:...", ": ruser ...", " [preauth]"
 _FROM: Final = re.compile(r" from (\S+) port (\d{1,5})(?: ssh([12]))?(?=$|: | \[preauth\]$)", re.ASCII)
+# The same where neither name nor extra has blanks of its own to mistake: nearly every line.
+_QUICK: Final = re.compile(
+    r"(Accepted|Failed) (\S+) for (invalid user )?(\S*) from ([0-9A-Fa-f.:]+) port (\d{1,5}) ssh2(?:: (\S+ \S+))?\Z",
+    re.ASCII,
+)
 _FROM_END: Final = re.compile(
     r"(?:.*)( from (\S+) port (\d{1,5})(?: ssh[12])?)(?: \[preauth\])?$", re.ASCII | re.DOTALL
 )
@@ -38,7 +43,8 @@ _ANY_PEER: Final = re.compile(
     re.ASCII,
 )
 _SESSION: Final = re.compile(
-    r"(Starting|Close) session: (?:(\S+)(?: '([^']*)'| on (\S+))? for |user )(.*) from (\S+) port (\d{1,5}) id (\d{1,9})$",
+    r"(Starting|Close) session: (?:(\S+)(?: '([^']*)'| on (\S+))? for |user )(.*) from (\S+)"
+    r" port (\d{1,5}) id (\d{1,9})$",
     re.ASCII,
 )
 
@@ -67,6 +73,9 @@ def _base(action: str, outcome: str, category: list[str], event: str) -> Fields:
 
 def _attempt(message: str) -> Fields | None:
     """Accepted, Failed, Postponed, Partial METHOD for [invalid user ]USER from ADDRESS port N ssh2[: EXTRA]."""
+    quick = _QUICK.match(message)
+    if quick is not None:
+        return _verdict(*quick.groups())
     event, _, rest = message.partition(" ")
     method, _, rest = rest.partition(" for ")
     if not rest or " " in method:
@@ -76,12 +85,24 @@ def _attempt(message: str) -> Fields | None:
     if peer is None:
         return None
     user, host, port, extra = peer
-    outcome = "success" if event == "Accepted" else "failure" if event == "Failed" or unknown else "unknown"
-    fields = _base("ssh_login", outcome, _AUTH, event)
-    if event == "Accepted":
-        fields["event.category"] = ["authentication", "session"]
-    fields["system.auth.ssh.method"] = method
-    fields["user.name"] = user[13:] if unknown else user
+    return _verdict(event, method, "invalid" if unknown else None, user[13:] if unknown else user, host, port, extra)
+
+
+def _verdict(  # noqa: PLR0913, PLR0917  the words of one line, in its order
+    event: str, method: str, unknown: str | None, user: str, host: str, port: str, extra: str | None
+) -> Fields:
+    accepted = event == "Accepted"
+    fields: Fields = {
+        "event.module": "sshd",
+        "event.dataset": "system.auth",
+        "event.category": ["authentication", "session"] if accepted else ["authentication"],
+        "event.type": ["info"],
+        "event.action": "ssh_login",
+        "event.outcome": "success" if accepted else "failure" if unknown or event == "Failed" else "unknown",
+        "system.auth.ssh.event": event,
+        "system.auth.ssh.method": method,
+        "user.name": user,
+    }
     if unknown:
         fields["system.auth.ssh.invalid_user"] = True
     source(fields, host, port)
@@ -127,14 +148,13 @@ def _invalid(message: str) -> Fields | None:
 
 
 def _connection(message: str) -> Fields | None:
-    """Connection closed|reset by, Disconnected from, Disconnecting [invalid|authenticating user USER ]ADDRESS port N."""
+    """Connection closed|reset by, Disconnected from, Disconnecting [KIND user USER ]ADDRESS port N."""
     preauth = message.endswith(" [preauth]")
     body = message[:-10] if preauth else message
-    for start, action in _CONNECTION_STARTS:
-        if body.startswith(start):
-            break
-    else:
+    found_start = next(((s, a) for s, a in _CONNECTION_STARTS if body.startswith(s)), None)
+    if found_start is None:
         return None
+    start, action = found_start
     rest = body[len(start) :]
     fields = _base(action, "failure" if preauth else "unknown", _NETWORK, start.rstrip(" "))
     kind, _, named = rest.partition(" user ") if rest.startswith(_USER_KINDS) else ("", "", "")
@@ -199,7 +219,7 @@ def _too_many(message: str) -> Fields:
 
 
 def _received(message: str) -> Fields | None:
-    """Received disconnect from ADDRESS[ port N]:CODE: REASON; the code says whether it was an error (RFC 4253, 11.1)."""
+    """Received disconnect from ADDRESS[ port N]:CODE: REASON; the code says if it was an error (RFC 4253, 11.1)."""
     found = _DISCONNECT.match(message, 25) if message.startswith("Received disconnect from ") else None
     if found is None:
         return None
@@ -358,7 +378,7 @@ def _mapping(message: str) -> Fields | None:
 
 
 def _accepted(message: str) -> Fields | None:
-    """Accepted METHOD for ...; Accepted key TYPE HASH found at FILE:LINE; Accepted certificate ID "..." signed by ..."""
+    """Accepted METHOD for ...; Accepted key TYPE HASH found at FILE:LINE; Accepted certificate ID "..." ..."""
     if message.startswith(("Accepted key ", "Accepted certificate ID ")):
         fields = _base("ssh_key_accepted", "unknown", ["network"], " ".join(message.split(" ", 2)[:2]))
         fields["system.auth.ssh.signature"] = message.split(" ", 2)[2].partition(" found at ")[0]
@@ -388,9 +408,21 @@ def _input_request(message: str) -> Fields | None:
 
 def _other(message: str) -> Fields | None:
     """Keep the peer of a message whose kind says nothing of a login: `... Connection from ADDRESS port N: ...`."""
-    if message.startswith(("Timeout before authentication", "Unable to negotiate", "drop connection", "banner exchange",
-                           "ssh_dispatch_run_fatal", "kex_exchange_identification", "Protocol major versions differ",
-                           "Connection ", "srclimit_penalise", "beginning MaxStartups", "exited MaxStartups")):  # fmt: skip
+    if message.startswith(
+        (
+            "Timeout before authentication",
+            "Unable to negotiate",
+            "drop connection",
+            "banner exchange",
+            "ssh_dispatch_run_fatal",
+            "kex_exchange_identification",
+            "Protocol major versions differ",
+            "Connection ",
+            "srclimit_penalise",
+            "beginning MaxStartups",
+            "exited MaxStartups",
+        )
+    ):
         fields = _base("ssh_connection_failed", "failure", _NETWORK, message.partition(":")[0].partition(" with ")[0])
         found = _ANY_PEER.search(message)
         if found is not None:

@@ -1,6 +1,6 @@
 """sudo's log line (lib/eventlog/eventlog.c) and doas's.
 
-    USER : [REASON ; ][HOST=.. ; ][TTY=.. ; ][CHROOT=.. ; ]PWD=.. ; USER=.. ; [GROUP=.. ; ][TSID=.. ; ][ENV=.. ; ]COMMAND=..
+    USER : [REASON ; ][TTY=.. ; ][CHROOT=.. ; ]PWD=.. ; USER=.. ; [GROUP=.. ; ][TSID=.. ; ][ENV=.. ; ]COMMAND=..
 
 The command is the user's word, so the line is read from the left, and the command is all that follows.
 """

@@ -28,7 +28,8 @@ _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
 _LEAP_CYCLE: Final = 9  # the longest time without a 29 February (1896 to 1904)
 _ISO: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ] ?(\d\d?):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?(?![\d:])))?",
+    r"(\d{4})-(\d\d)-(\d\d)[T ] ?(\d\d?):(\d\d):(\d\d)(?:[.,](\d{1,9}))?"
+    r"(?: ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?(?![\d:])))?",
     re.ASCII,
 )
 # What PostgreSQL and others print for a zone, where it names one offset only. An abbreviation that several zones
@@ -45,6 +46,8 @@ _ABBREVIATIONS: Final = {
 def moment(parts: tuple[int, int, int, int, int, int], micro: int, zone: tzinfo) -> datetime:
     """Return the moment of year, month, day, hour, minute, second in a zone. Raises ParseError if there is none."""
     year, month, day, hour, minute, second = parts
+    if not 1 < year < 9999:  # what every zone's calendar holds
+        raise ParseError(f"no such time: year {year}")
     try:
         if second == 60:
             return datetime(year, month, day, hour, minute, 59, micro, zone) + _SECOND
@@ -71,6 +74,13 @@ def yearless(month: int, day: int, clock: tuple[int, int, int], micro: int, ctx:
         return local((ctx.year, month, day, hour, minute, second), micro, ctx)
     newest = ctx.received.astimezone(ctx.zone).year if ctx.zone is not UTC else ctx.received.year
     horizon = ctx.received + _WIDEST_ZONE
+    if ctx.zone is UTC and second < 60:  # most of what there is, in the fewest steps
+        try:
+            found = datetime(newest, month, day, hour, minute, second, micro, UTC)
+        except ValueError:
+            found = horizon
+        if found < horizon and (month > 1 or horizon.year == newest):
+            return found
     for year in range(newest + 1 if horizon.year > newest else newest, newest - _LEAP_CYCLE, -1):
         try:
             found = local((year, month, day, hour, minute, second), micro, ctx)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from collectors.formats import Context, Format, ParseError, Parsed, when
+from collectors.formats import Context, Format, Parsed, ParseError, when
 from collectors.formats.json_text import flat, object_of
 from collectors.formats.windows_meaning import understand
 from collectors.formats.xml_text import elements
@@ -19,10 +19,13 @@ Fields = dict[str, Value]
 _EMPTY: Final = ("", "-")
 # NXLog's and others' flat names for what the System element says.
 _SYSTEM: Final = {
-    "event_id": ("EventID", "event_id", "Id", "EventId"), "channel": ("Channel", "channel", "LogName"),
-    "provider": ("SourceName", "provider_name", "ProviderName", "Provider_Name"), "computer": ("Hostname", "Computer", "computer_name", "MachineName"),
-    "record_id": ("RecordNumber", "record_id", "EventRecordID"), "keywords": ("Keywords",),
-}  # fmt: skip
+    "event_id": ("EventID", "event_id", "Id", "EventId"),
+    "channel": ("Channel", "channel", "LogName"),
+    "provider": ("SourceName", "provider_name", "ProviderName", "Provider_Name"),
+    "computer": ("Hostname", "Computer", "computer_name", "MachineName"),
+    "record_id": ("RecordNumber", "record_id", "EventRecordID"),
+    "keywords": ("Keywords",),
+}
 _TIMES: Final = ("@timestamp", "EventTime", "UtcTime", "TimeCreated", "SystemTime", "EventReceivedTime")
 
 
@@ -42,8 +45,13 @@ def parse(text: str, ctx: Context) -> Parsed:
         "event.code": code,
         "message": message,
     }
-    for name, field in (("channel", "winlog.channel"), ("provider", "winlog.provider_name"), ("computer", "winlog.computer_name"),
-                        ("record_id", "winlog.record_id"), ("keywords", "winlog.keywords")):  # fmt: skip
+    for name, field in (
+        ("channel", "winlog.channel"),
+        ("provider", "winlog.provider_name"),
+        ("computer", "winlog.computer_name"),
+        ("record_id", "winlog.record_id"),
+        ("keywords", "winlog.keywords"),
+    ):
         if system.get(name):
             fields[field] = system[name]
     if system.get("computer"):

@@ -85,11 +85,15 @@ _SECURITY: Final[dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str | No
     "5145": ("network-share-object-access-checked", ("network", "file"), ("connection", "access"), "success"),
 }
 _REMOTE: Final = {
-    "21": ("rdp-logon", ("authentication", "session"), ("start",), "success"), "22": ("rdp-shell-start", ("session",), ("start",), "success"),
-    "23": ("rdp-logoff", ("session",), ("end",), "success"), "24": ("rdp-disconnected", ("session",), ("end",), "success"),
-    "25": ("rdp-reconnected", ("authentication", "session"), ("start",), "success"), "39": ("rdp-disconnected", ("session",), ("end",), "success"),
-    "40": ("rdp-disconnected", ("session",), ("end",), "success"), "1149": ("rdp-authenticated", ("authentication",), ("start",), "success"),
-}  # fmt: skip
+    "21": ("rdp-logon", ("authentication", "session"), ("start",), "success"),
+    "22": ("rdp-shell-start", ("session",), ("start",), "success"),
+    "23": ("rdp-logoff", ("session",), ("end",), "success"),
+    "24": ("rdp-disconnected", ("session",), ("end",), "success"),
+    "25": ("rdp-reconnected", ("authentication", "session"), ("start",), "success"),
+    "39": ("rdp-disconnected", ("session",), ("end",), "success"),
+    "40": ("rdp-disconnected", ("session",), ("end",), "success"),
+    "1149": ("rdp-authenticated", ("authentication",), ("start",), "success"),
+}
 _SYSTEM: Final = {
     "104": ("event-log-cleared", ("iam", "configuration"), ("admin", "change"), "success"),
     "7045": ("service-installed", ("iam", "configuration"), ("admin", "change"), "success"),
@@ -102,9 +106,18 @@ _LOGON: Final = frozenset(
     {"4624", "4625", "4634", "4647", "4768", "4769", "4770", "4771", "4772", "4773", "4774", "4776", "4777"}
 )
 _LOGON_TYPES: Final = {
-    "2": "Interactive", "3": "Network", "4": "Batch", "5": "Service", "7": "Unlock", "8": "NetworkCleartext", "9": "NewCredentials",
-    "10": "RemoteInteractive", "11": "CachedInteractive", "12": "CachedRemoteInteractive", "13": "CachedUnlock",
-}  # fmt: skip
+    "2": "Interactive",
+    "3": "Network",
+    "4": "Batch",
+    "5": "Service",
+    "7": "Unlock",
+    "8": "NetworkCleartext",
+    "9": "NewCredentials",
+    "10": "RemoteInteractive",
+    "11": "CachedInteractive",
+    "12": "CachedRemoteInteractive",
+    "13": "CachedUnlock",
+}
 
 
 def understand(code: str, system: Data, data: Data, fields: Fields) -> None:
@@ -197,7 +210,7 @@ def _put(fields: Fields, name: str, account: Data) -> None:
 def _where(data: Data, fields: Fields) -> None:
     """Say where from, and by which process."""
     peer = data.get("IpAddress") or data.get("ClientAddress") or data.get("Address") or data.get("Param3", "")
-    if peer and peer not in ("LOCAL", "::1") or peer == "::1":
+    if (peer and peer not in ("LOCAL", "::1")) or peer == "::1":
         source(fields, peer, data.get("IpPort"))
     station = data.get("WorkstationName") or data.get("Workstation") or data.get("ClientName", "")
     if station:
