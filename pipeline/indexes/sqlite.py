@@ -20,20 +20,23 @@ from typing import Final
 
 from pipeline.indexes import Document, IndexUnavailable, Page, Query, Refused
 from pipeline.indexes.rows import COLUMNS, File, decode, microseconds, readable
-from pipeline.search.to_sql import FALSE, Sql, narrow
+from pipeline.search.to_sql import Sql, narrow
 from rules.evaluate import Decide, compiled
 from rules.event import CLASSES, Event, EventClass, instant
 
 _OPEN_FILES: Final = 32
+_COLUMNS: Final = COLUMNS | {"event.id": "id"}
 _Candidate = tuple[int, str, int]  # time, id, n
 
 
 class SqliteIndex:
     """An Index in files below one folder. One writer at a time; readers may be other processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, patience: int = 1_000) -> None:
+        """`patience`: how many candidates of a file are looked at before its words are."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._patience = patience
         self._files: OrderedDict[str, File] = OrderedDict()
 
     def put(self, documents: Sequence[Document]) -> Sequence[Refused]:
@@ -89,9 +92,8 @@ class SqliteIndex:
             if name not in self._files and not (self._folder / f"{name}.db").exists():
                 return  # retention took it meanwhile
             file = self._file(name)
-            narrowed = narrow(query.predicate, COLUMNS | {"event.id": "id"}, file.terms)
-            rows = [_candidates(file.connection, query, sql) for sql in (_even(narrowed.over), Sql("odd"))]
-            for _, _, n in heapq.merge(*rows, reverse=True):
+            rows = heapq.merge(_even(file, query, self._patience), _candidates(file, query, Sql("odd")), reverse=True)
+            for _, _, n in rows:
                 fields = decode(file.document(n))
                 if decide(fields):
                     yield Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
@@ -109,10 +111,30 @@ class SqliteIndex:
         return file
 
 
-def _candidates(connection: sqlite3.Connection, query: Query, sql: Sql) -> Iterator[_Candidate]:
+def _even(file: File, query: Query, patience: int) -> Iterator[_Candidate]:
+    """Yield the candidates among documents that the columns hold, newest first.
+
+    Words cost a look through the file's vocabulary, which pays only where hits are rare; so they come in late.
+    """
+    quick = narrow(query.predicate, _COLUMNS).over
+    rows = _candidates(file, query, _all(Sql("NOT odd"), quick))
+    last: _Candidate | None = None
+    for last in islice(rows, patience):
+        yield last
+    if last is None:
+        return
+    worded = narrow(query.predicate, _COLUMNS, file.terms).over
+    if worded == quick:
+        yield from rows
+    else:
+        beyond = Sql(f"(time, id) < ({last[0]}, ?)", (last[1],))
+        yield from _candidates(file, query, _all(_all(Sql("NOT odd"), worded), beyond))
+
+
+def _candidates(file: File, query: Query, sql: Sql) -> Iterator[_Candidate]:
     low = 0 if query.since is None else microseconds(query.since)
     high = 2**62 if query.until is None else microseconds(query.until)
-    found: Iterator[_Candidate] = connection.execute(
+    found: Iterator[_Candidate] = file.connection.execute(
         f"SELECT time, id, n FROM hits WHERE time >= {low} AND time < {high} AND {sql.text}"
         " ORDER BY time DESC, id DESC",
         sql.parameters,
@@ -120,8 +142,8 @@ def _candidates(connection: sqlite3.Connection, query: Query, sql: Sql) -> Itera
     return found
 
 
-def _even(sql: Sql) -> Sql:
-    return sql if sql == FALSE else Sql(f"NOT odd AND {sql.text}", sql.parameters)
+def _all(one: Sql, other: Sql) -> Sql:
+    return Sql(f"{one.text} AND {other.text}", one.parameters + other.parameters)
 
 
 def _place(event: Event) -> tuple[datetime, str]:

@@ -46,9 +46,9 @@ class Narrowed:
 _UNKNOWN: Final = Narrowed(TRUE, FALSE)
 
 
-def narrow(predicate: p.Predicate, columns: Mapping[str, str], terms: Terms = lambda word: None) -> Narrowed:
+def narrow(predicate: p.Predicate, columns: Mapping[str, str], terms: Terms | None = None) -> Narrowed:
     """Return the predicate over `columns` (field name -> column, which holds the value's text with case removed, or
-    NULL where the field is absent or null) and, for words, over the full-text table `words`.
+    NULL where the field is absent or null) and, given `terms`, over the full-text table `words`.
 
     `terms` says which words of the table a part of a word stands in; None: too many to say.
     """
@@ -57,7 +57,7 @@ def narrow(predicate: p.Predicate, columns: Mapping[str, str], terms: Terms = la
     return _UNKNOWN if longest > _PARAMETERS_AT_MOST else narrowed
 
 
-def _narrow(predicate: p.Predicate, columns: Mapping[str, str], terms: Terms) -> Narrowed:
+def _narrow(predicate: p.Predicate, columns: Mapping[str, str], terms: Terms | None) -> Narrowed:
     match predicate:
         case p.And(parts):
             return _joined(" AND ", [_narrow(part, columns, terms) for part in parts], TRUE)
@@ -146,10 +146,12 @@ def _glob(part: str | p.Wildcard) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in part)
 
 
-def _worded(words: tuple[Word, ...] | None, terms: Terms) -> Narrowed:
+def _worded(words: tuple[Word, ...] | None, terms: Terms | None) -> Narrowed:
     """Every word must stand somewhere in the document; where and next to what is decided again."""
+    if not words or terms is None:
+        return _UNKNOWN
     asked: list[str] = []
-    for word in words or ():
+    for word in words:
         if not word.open_start:
             asked.append(f'"{word.text}"{"*" if word.open_end else ""}')
             continue

@@ -41,13 +41,14 @@ def opened() -> Iterator[list[Index]]:
         index.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("elasticsearch", marks=pytest.mark.server)])
+@pytest.fixture(params=["sqlite", "sqlite by words", pytest.param("elasticsearch", marks=pytest.mark.server)])
 def subject(request: pytest.FixtureRequest, tmp_path: Path, opened: list[Index]) -> Subject:
     def embedded() -> Index:
-        opened.append(SqliteIndex(tmp_path / f"index-{next(_numbers)}"))
+        patience = 1 if request.param == "sqlite by words" else 1_000
+        opened.append(SqliteIndex(tmp_path / f"index-{next(_numbers)}", patience=patience))
         return opened[-1]
 
-    if request.param == "sqlite":
+    if request.param != "elasticsearch":
         return Subject(embedded, lambda: None)
     server = request.getfixturevalue("elasticsearch")
 
