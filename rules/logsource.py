@@ -32,8 +32,18 @@ class Origin:
     kind: str  # auth, db, system, metrics or tocsin
     database: str  # db.system.name
     categories: tuple[str, ...]
-    program: str
+    cron: bool
 
+
+ORIGIN_FIELDS: Final = (
+    "event.module",
+    "event.dataset",
+    "event.kind",
+    "event.category",
+    "tocsin.class",
+    "db.system.name",
+    "process.name",
+)  # what `origin` reads
 
 Sees: TypeAlias = Callable[[Origin], bool]
 
@@ -65,7 +75,7 @@ CATEGORIES: Final[Mapping[str, Sees]] = {
 SERVICES: Final[Mapping[str, Sees]] = {
     "auth": lambda origin: origin.kind == "auth",
     "syslog": lambda origin: origin.kind in ("auth", "system") and origin.module != "auditd",
-    "cron": lambda origin: origin.module == "cron" or origin.program.lower() in ("cron", "crond"),
+    "cron": lambda origin: origin.module == "cron" or origin.cron,
     "filesystem": lambda origin: origin.dataset == "system.filesystem",
     "memory": lambda origin: origin.dataset == "system.memory",
 }
@@ -82,7 +92,7 @@ def origin(fields: Fields) -> Origin:
         kind if isinstance(kind, str) else classify(fields),
         _word(fields.get("db.system.name")),
         tuple(one for one in named if isinstance(one, str)),
-        _word(fields.get("process.name")),
+        _word(fields.get("process.name")).lower() in ("cron", "crond"),
     )
 
 

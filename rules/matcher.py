@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias
 
+import msgspec
+
+from rules import predicate as p
+from rules.compile import Index
 from rules.evaluate import Decide, compiled, fields_of
 from rules.event import Fields, Value
-from rules.logsource import Origin, origin, sees
+from rules.logsource import ORIGIN_FIELDS, Origin, Sees, origin, sees
 from rules.ruleset import RuleSet
 from rules.sigma import Rule
 
@@ -27,23 +32,97 @@ class Hit:
 Judge: TypeAlias = Callable[[Fields], Hit | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The rules that events of some origins are seen by."""
+
+    index: Index[Judge]
+    values: Callable[[object], tuple[Value, ...]]  # of the index's fields, off the event's struct
+
+
 class Matcher:
-    """A rule set, ready to judge events one at a time. Keeps nothing of them."""
+    """A rule set, ready to judge events one at a time. Keeps nothing of them but what values meant."""
 
     def __init__(self, ruleset: RuleSet) -> None:
-        active = [rule for rule in ruleset.rules if not rule.missing]
-        self._judges = [(sees(rule.logsource), _judge(rule)) for rule in active]
-        self._by_origin: dict[Origin, list[Judge]] = {}
+        self._rules: list[tuple[Sees, p.Predicate, Judge]] = [
+            (sees(rule.logsource), _asked(rule), _judge(rule)) for rule in ruleset.rules if not rule.missing
+        ]
+        names = dict.fromkeys(ORIGIN_FIELDS)
+        names.update(dict.fromkeys(name for _, asked, _ in self._rules for name in sorted(fields_of(asked))))
+        self._attributes = {name: f"f{place}" for place, name in enumerate(names)}
+        self._decode = _decoder(self._attributes)
+        self._origin_key = attrgetter(*(self._attributes[name] for name in ORIGIN_FIELDS[:6]))
+        self._program = attrgetter(self._attributes["process.name"])
+        self._views: dict[tuple[int, ...], _View | None] = {}
+        self._by_origin: dict[object, _View | None] = {}
 
     def match(self, fields: Fields) -> list[Hit]:
         """Return every rule that sees the event and has something to say of it."""
-        where = origin(fields)
-        judges = self._by_origin.get(where)
-        if judges is None:
-            if len(self._by_origin) >= _ORIGINS_KEPT:
-                self._by_origin.clear()
-            judges = self._by_origin[where] = [judge for sees_it, judge in self._judges if sees_it(where)]
-        return [hit for judge in judges if (hit := judge(fields)) is not None]
+        view = self._view(origin(fields))
+        if view is None:
+            return []
+        return [hit for judge in view.index.candidates(fields) if (hit := judge(fields)) is not None]
+
+    def match_json(self, record: bytes) -> tuple[list[Hit], Fields]:
+        """The same for an event as it lies in the stream, decoding no more than needed; its fields if there are hits.
+
+        Raises msgspec.DecodeError for what is no JSON object.
+        """
+        event = self._decode(record)
+        key = self._key(event)
+        try:
+            view = self._by_origin[key]
+        except KeyError:
+            view = self._remember(key, event)
+        if view is None:
+            return [], {}
+        if view.index.reads_everything:
+            fields: Fields = msgspec.json.decode(record)
+            judges = view.index.candidates(fields)
+        else:
+            judges = view.index.candidates_of(view.values(event))
+            fields = msgspec.json.decode(record) if judges else {}
+        return [hit for judge in judges if (hit := judge(fields)) is not None], fields
+
+    def _key(self, event: object) -> object:
+        module, dataset, kind, category, class_, database = self._origin_key(event)
+        program = self._program(event)
+        cron = program if program in ("cron", "crond", "CRON", "CROND") else None
+        return module, dataset, kind, tuple(category) if type(category) is list else category, class_, database, cron
+
+    def _remember(self, key: object, event: object) -> _View | None:
+        if len(self._by_origin) >= _ORIGINS_KEPT:
+            self._by_origin.clear()
+        read = {name: getattr(event, self._attributes[name]) for name in ORIGIN_FIELDS}
+        present = {name: value for name, value in read.items() if value is not None}
+        view = self._by_origin[key] = self._view(origin(present))
+        return view
+
+    def _view(self, where: Origin) -> _View | None:
+        seen = tuple(place for place, (sees_it, _, _) in enumerate(self._rules) if sees_it(where))
+        if seen not in self._views:
+            self._views[seen] = self._built([self._rules[place] for place in seen]) if seen else None
+        return self._views[seen]
+
+    def _built(self, rules: Sequence[tuple[Sees, p.Predicate, Judge]]) -> _View:
+        index = Index([(asked, judge) for _, asked, judge in rules])
+        attributes = [self._attributes[name] for name, _ in index.fields]
+        # attrgetter of a single name gives no tuple; a second one does no harm.
+        return _View(index, attrgetter(*attributes, *(["f0", "f0"] if len(attributes) < 2 else [])))
+
+
+def _decoder(attributes: dict[str, str]) -> Callable[[bytes], object]:
+    """Return a decoder of only these fields. Absent and null are both None: the index need not tell them apart."""
+    fields: list[tuple[str, type, object]] = [(attribute, Any, None) for attribute in attributes.values()]
+    renamed = {attribute: name for name, attribute in attributes.items()}
+    return msgspec.json.Decoder(msgspec.defstruct("Read", fields, rename=renamed, gc=False)).decode
+
+
+def _asked(rule: Rule) -> p.Predicate:
+    """What must hold for the rule to have something to say: a condition speaks of every reading."""
+    if rule.alerting.kind == "event":
+        return rule.predicate
+    return p.And(tuple(p.Not(p.Field(name, p.Null())) for name in rule.alerting.key))
 
 
 def _judge(rule: Rule) -> Judge:

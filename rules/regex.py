@@ -17,17 +17,12 @@ def searcher(pattern: str, flags: str = "") -> Callable[[str], bool]:
         raise RuleError("regular expressions need google-re2: install tocsin[detect]") from error
     options = re2.Options()
     options.log_errors = False
+    options.never_capture = True
     try:
-        found = re2.compile(f"(?{flags}){pattern}" if flags else pattern, options)
+        found = re2.compile((f"(?{flags}){pattern}" if flags else pattern).encode("utf-8", "replace"), options)
     except re2.error as error:
         said = error.args[0] if error.args else error
         said = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
         raise RuleError(f"regular expression {pattern[:60]!r}: {said} (RE2's syntax, no look-around)") from error
-
-    def search(text: str) -> bool:
-        try:
-            return found.search(text) is not None
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON may hold and UTF-8 may not
-            return found.search(text.encode("utf-8", "replace").decode()) is not None
-
-    return search
+    # Half a surrogate pair, which JSON may hold and UTF-8 may not, counts as a question mark.
+    return lambda text: found.search(text.encode("utf-8", "replace")) is not None

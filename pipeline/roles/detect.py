@@ -10,7 +10,7 @@ import msgspec
 from pipeline.records import tick
 from pipeline.roles.correlate import Correlate, dead_letter
 from pipeline.streams import DEADLETTER, EVENTS, MATCHES, Message, Stored, Stream
-from rules.event import Event, Value, instant
+from rules.event import Event, instant
 from rules.match import Marker, Match, Record, Verdict, encode, shown
 from rules.matcher import Hit, Matcher, key_values
 from rules.ruleset import RuleSet
@@ -80,11 +80,8 @@ class Detect:
             self._stream.append(MATCHES, [Message("", encode(record)) for record in records])
 
     def _judged(self, message: Stored) -> list[Record]:
-        fields: dict[str, Value] = msgspec.json.decode(message.value)
-        if fields.get("tocsin.record", "event") != "event":
-            return []
-        hits = self._matcher.match(fields)
-        if not hits:
+        hits, fields = self._matcher.match_json(message.value)
+        if not hits or fields.get("tocsin.record", "event") != "event":
             return []
         event = Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
         return [record for hit in hits if (record := self._record(hit, event, message)) is not None]

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rules.compile import Index
 from rules.evaluate import compiled
 from rules.ruleset import load
 from tests.rules import generate, naive
@@ -148,3 +149,19 @@ def test_a_naive_evaluator_agrees(rule: dict[str, Any], events: list[dict[str, A
     decide = compiled(ruleset.rules[0].predicate)
     for event in events:
         assert decide(event) is naive.matches(rule, event), event
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(generate.rule(), min_size=1, max_size=8), st.lists(generate.event, min_size=1, max_size=8))
+def test_the_compiled_rule_set_agrees_with_the_naive_evaluator(
+    rules: list[dict[str, Any]], events: list[dict[str, Any]]
+) -> None:
+    named = [rule | {"title": f"rule {number}"} for number, rule in enumerate(rules)]
+    ruleset = load([("t.yml", yaml.safe_dump_all(named, allow_unicode=True))], {})
+    index = Index([(rule.predicate, (rule, compiled(rule.predicate))) for rule in ruleset.rules])
+    loaded = {rule.about.title for rule in ruleset.rules}
+    for event in events:
+        held = {rule.about.title for rule, holds in index.candidates(event) if holds(event)}
+        assert held == {rule["title"] for rule in named if rule["title"] in loaded and naive.matches(rule, event)}, (
+            event
+        )

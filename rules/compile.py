@@ -1,0 +1,251 @@
+"""A rule set -> one matcher whose cost hardly grows with the number of rules.
+
+Each rule is some branches (rules/necessary.py), each branch one bit. For each field, one automaton finds all literals
+of all rules in one pass over the value; what it found makes a mask of the branches that the value does not rule out,
+remembered by value. The masks of all fields AND-ed leave the few rules that still can hold, and those are decided by
+their own predicate: the index only narrows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import and_, or_
+from typing import Generic, TypeVar
+
+import ahocorasick_rs
+
+from rules.event import Fields, Scalar, Value
+from rules.necessary import BEGIN, END, KEYWORDS, Atom, Branch, branches, least_length
+from rules.patterns import fold
+from rules.predicate import Predicate
+from rules.regex import searcher
+from rules.values import number_of, text_of
+
+MEMO_VALUES = 20_000  # a field; forgotten all at once
+MEMO_LONGEST = 512  # longer values hardly repeat
+INDEX_LONGEST = 8_192  # a longer value is not indexed: its rules are decided one by one, in time linear in it
+
+T = TypeVar("T")
+
+
+class FieldIndex:
+    """What one field's value says of every branch. A branch may ask several things of one field: each has a slot."""
+
+    def __init__(self, atoms: Mapping[int, Sequence[Atom]], every: int) -> None:
+        self._every = every
+        self.absent = every & ~_mask(atoms)  # branches that ask nothing of the field
+        literals = sorted({one for asked in atoms.values() for atom in asked for one in atom.literals})
+        places = {one: place for place, one in enumerate(literals)}
+        slots = max(map(len, atoms.values()))
+        self._base = [every] * slots  # branches that any value meets, or that ask nothing here
+        self._wide = [0] * slots  # met by a value that is not ASCII: literals of regular expressions
+        self._by_hit: list[list[tuple[int, int]]] = [[] for _ in literals]  # literal -> slot, branches
+        self._by_number: dict[float, list[tuple[int, int]]] = {}
+        self._least: dict[int, int] = {}  # length -> branches that a shorter value cannot meet
+        self.regexes: dict[tuple[tuple[str, str], ...], int] = {}  # one of them is found <- branches
+        for bit, asked in atoms.items():
+            for slot, atom in enumerate(asked):
+                self._add(1 << bit, slot, atom, places)
+        self.any_regex = reduce(or_, self.regexes.values(), 0)
+        self.searches = [(bits, [searcher(*one) for one in found]) for found, bits in self.regexes.items()]
+        self._find = _finder(literals)
+        self._met_by: dict[frozenset[int], int] = {}
+        self.memo: dict[str, int] = {}
+        self.memo_int: dict[int, int] = {}
+        self.misses = 0
+
+    def _add(self, bit: int, slot: int, atom: Atom, places: Mapping[str, int]) -> None:
+        if not atom.anything:
+            self._base[slot] &= ~bit
+        if atom.wide:
+            self._wide[slot] |= bit
+        for literal in atom.literals:
+            self._by_hit[places[literal]].append((slot, bit))
+        for number in atom.numbers:
+            self._by_number.setdefault(number, []).append((slot, bit))
+        if atom.regexes:
+            self.regexes[atom.regexes] = self.regexes.get(atom.regexes, 0) | bit
+            least = min(least_length(pattern) for pattern, _ in atom.regexes)
+            if least > 1:
+                self._least[least] = self._least.get(least, 0) | bit
+
+    def mask(self, value: Value) -> int:
+        """Return the branches that a value (of any kind) does not rule out; regular expressions are not yet asked."""
+        if isinstance(value, str):
+            return self.of_text(value)
+        if isinstance(value, list):
+            found = [self._one(one) for one in value if one is not None]
+            return self._together(found)
+        return self.absent if value is None else self._one(value)
+
+    def _together(self, found: Sequence[int]) -> int:
+        """A list meets each thing that is asked by any of its elements: each by another one, if need be."""
+        if len(found) < 2:
+            return found[0] if found else self.absent
+        return reduce(or_, found) if len(self._base) == 1 else self._every
+
+    def of_int(self, value: int) -> int:
+        """Apart from texts and booleans, which a dict would take for the same."""
+        found = self.memo_int.get(value)
+        if found is None:
+            found = self._one(value)
+            if len(self.memo_int) >= MEMO_VALUES:
+                self.memo_int.clear()
+            self.memo_int[value] = found
+        return found
+
+    def of_text(self, value: str) -> int:
+        found = self.memo.get(value)
+        if found is None:
+            self.misses += 1
+            found = self._one(value)
+            if len(value) <= MEMO_LONGEST:
+                if len(self.memo) >= MEMO_VALUES:
+                    self.memo.clear()
+                self.memo[value] = found
+        return found
+
+    def _one(self, value: Scalar) -> int:
+        text = value if isinstance(value, str) else text_of(value)
+        if text is None or len(text) > INDEX_LONGEST or isinstance(value, dict):
+            return self._every
+        hits = frozenset(self._find(f"{BEGIN}{fold(text)}{END}"))
+        if self._by_number or not text.isascii():
+            out = self._met(hits, number_of(value), wide=not text.isascii())
+        else:
+            known = self._met_by.get(hits)
+            out = self._remember(hits) if known is None else known
+        for least, bits in self._least.items():
+            if len(text) < least:
+                out &= ~bits
+        return out
+
+    def _remember(self, hits: frozenset[int]) -> int:
+        """Values differ more than what is found in them."""
+        if len(self._met_by) >= MEMO_VALUES:
+            self._met_by.clear()
+        out = self._met_by[hits] = self._met(hits, None, wide=False)
+        return out
+
+    def _met(self, hits: Iterable[int], number: float | None, *, wide: bool) -> int:
+        met = [base | more for base, more in zip(self._base, self._wide, strict=True)] if wide else self._base.copy()
+        for hit in hits:
+            for slot, bit in self._by_hit[hit]:
+                met[slot] |= bit
+        for slot, bit in self._by_number.get(number, ()) if number is not None else ():
+            met[slot] |= bit
+        return reduce(and_, met)
+
+    def refuted(self, left: int, value: Value) -> int:
+        """Of the branches left, those whose regular expressions are not found in the value after all."""
+        values = value if isinstance(value, list) else [value]
+        texts = [text for one in values if (text := text_of(one)) is not None]
+        out = 0
+        for bits, searches in self.searches:
+            if left & bits and not any(search(text) for search in searches for text in texts):
+                out |= bits
+        return left & out
+
+
+def _mask(bits: Mapping[int, object]) -> int:
+    return reduce(or_, (1 << bit for bit in bits), 0)
+
+
+def _finder(literals: Sequence[str]) -> Callable[[str], list[int]]:
+    """Return the places of all literals that are in a text."""
+    if not literals:
+        return lambda text: []
+    automaton = ahocorasick_rs.AhoCorasick(literals, store_patterns=False)
+    find = automaton.find_matches_as_indexes
+    return lambda text: [found[0] for found in find(text, overlapping=True)]
+
+
+def _ordered(asked: Mapping[str, Mapping[int, object]]) -> list[str]:
+    """Put first the fewest fields of which every branch asks one: where they rule all out, no other is looked at."""
+    out: list[str] = []
+    covered: set[int] = set()
+    while len(out) < len(asked):
+        rest = [name for name in asked if name not in out]
+        best = max(rest, key=lambda name: (len(asked[name].keys() - covered), len(asked[name]), name))
+        out.append(best)
+        covered |= asked[best].keys()
+    return out
+
+
+class Index(Generic[T]):
+    """Predicates with what stands for them; `candidates` returns those that an event's values do not rule out."""
+
+    def __init__(self, predicates: Sequence[tuple[Predicate, T]]) -> None:
+        self.items = [item for _, item in predicates]
+        self._owner: list[int] = []  # branch -> place in items
+        asked: dict[str, dict[int, Sequence[Atom]]] = {}
+        for place, (predicate, _) in enumerate(predicates):
+            for branch in branches(predicate):
+                self._add(place, branch, asked)
+        every = (1 << len(self._owner)) - 1
+        self._every = every
+        self._keywords = FieldIndex(asked.pop(KEYWORDS), every) if KEYWORDS in asked else None
+        self.fields = [(name, FieldIndex(asked[name], every)) for name in _ordered(asked)]
+        self._indexes = [index for _, index in self.fields]
+        self._any_regex = reduce(or_, (index.any_regex for index in self._indexes), 0)
+
+    def _add(self, place: int, branch: Branch, asked: dict[str, dict[int, Sequence[Atom]]]) -> None:
+        bit = len(self._owner)
+        self._owner.append(place)
+        for name, atoms in branch.items():
+            asked.setdefault(name, {})[bit] = atoms
+
+    @property
+    def reads_everything(self) -> bool:
+        """Whether keywords are among the predicates, so that every value of the event counts."""
+        return self._keywords is not None
+
+    def candidates(self, fields: Fields) -> list[T]:
+        """Return what may hold, in the order given."""
+        get = fields.get
+        values = [get(name) for name, _ in self.fields]
+        left = self._left(values)
+        if left and self._keywords is not None:
+            left &= self._keyword_mask(self._keywords, fields)
+        return self._owners(left, values) if left else []
+
+    def candidates_of(self, values: Sequence[Value]) -> list[T]:
+        """The same for values in the order of `fields`. Keywords are not looked at."""
+        left = self._left(values)
+        return self._owners(left, values) if left else []
+
+    def _left(self, values: Sequence[Value]) -> int:
+        left = self._every
+        for index, value in zip(self._indexes, values, strict=False):
+            if value is None:
+                left &= index.absent
+            elif type(value) is str:
+                known = index.memo.get(value)
+                left &= known if known is not None else index.of_text(value)
+            elif type(value) is int:
+                left &= index.of_int(value)
+            else:
+                left &= index.mask(value)
+            if not left:
+                break
+        return left
+
+    @staticmethod
+    def _keyword_mask(index: FieldIndex, fields: Fields) -> int:
+        values: list[Scalar] = []
+        for value in fields.values():
+            values += value if isinstance(value, list) else [value]
+        return index.mask(values)
+
+    def _owners(self, left: int, values: Sequence[Value]) -> list[T]:
+        if left & self._any_regex:
+            for index, value in zip(self._indexes, values, strict=False):
+                if left & index.any_regex:
+                    left &= ~index.refuted(left & index.any_regex, value)
+        places: set[int] = set()
+        while left:
+            lowest = left & -left
+            places.add(self._owner[lowest.bit_length() - 1])
+            left ^= lowest
+        return [self.items[place] for place in sorted(places)]
