@@ -15,14 +15,12 @@ from rules.event import Value
 
 Fields = dict[str, Value]
 _HEAD: Final = re.compile(r"\ufeff?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,7}) +(\S{1,64})(?: +|$)", re.ASCII)
-_LOGIN: Final = re.compile(
-    r"Login (failed|succeeded) for user '(.*)'\.(?:$| (?:Reason: )?(.*?)(?: \[CLIENT: ([^\]]*)\])?$"
-    r"| \[CLIENT: ([^\]]*)\]$)",
-    re.DOTALL,
-)
+_LOGIN: Final = re.compile(r"Login (failed|succeeded) for user '")
+# What may follow the name, the surest first: the name is the attacker's, and so ends at the last of them.
+_AFTER_NAME: Final = ("'. Reason: ", "'. Connection made", "'. Connection: ", "'. [CLIENT: ", "'.")
 _UNTRUSTED: Final = re.compile(
     r"(?:Login failed\.|SSPI handshake failed|Length specified in network packet|The login packet).*"
-    r" \[CLIENT: ([^\]]*)\]",
+    r" \[CLIENT: ([^\]\[]*)\]",
     re.DOTALL,
 )
 _ERROR: Final = re.compile(r"Error: (\d{1,9}), Severity: (\d{1,3}), State: (\d{1,9})\.", re.ASCII)
@@ -83,7 +81,7 @@ def understand(message: str, fields: Fields) -> None:
     """Add what a message of SQL Server means."""
     login = _LOGIN.match(message)
     if login is not None:
-        _login(login, fields)
+        _login(login[1], message[login.end() :], fields)
         return
     untrusted = _UNTRUSTED.match(message)
     if untrusted is not None:
@@ -112,8 +110,11 @@ def understand(message: str, fields: Fields) -> None:
     _database(message, fields)
 
 
-def _login(found: re.Match[str], fields: Fields) -> None:
-    verdict, user, reason, client, alone = found.groups()
+def _login(verdict: str, rest: str, fields: Fields) -> None:
+    mark = next((mark for mark in _AFTER_NAME if mark in rest), "")
+    user, _, reason = rest.rpartition(mark) if mark else (rest.removesuffix("'"), "", "")
+    said, _, peer = rest.rpartition(" [CLIENT: ")
+    reason = reason.partition(" [CLIENT: ")[0] if mark == "'. Reason: " else ""
     failed = verdict == "failed"
     fields["event.category"] = ["database", "authentication"] if failed else ["database", "authentication", "session"]
     fields["event.action"] = "login-failed" if failed else "login-succeeded"
@@ -125,7 +126,7 @@ def _login(found: re.Match[str], fields: Fields) -> None:
         fields["user.domain"] = domain
     if reason:
         fields["event.reason"] = reason
-    peer = (client or alone or "").strip()
+    peer = peer.removesuffix("]").strip() if said else ""
     if peer and peer != "<local machine>":
         source(fields, peer)
 

@@ -29,9 +29,6 @@ _CARRIED: Final = re.compile(
 _DENIED: Final = re.compile(
     r"Access denied for user '(.*)'@'([^'@]*)'(?: to database '(.*?)')?(?: \(using password: (YES|NO)\))?$", re.DOTALL
 )
-_ABORTED: Final = re.compile(
-    r"Aborted connection (\d{1,20}) to db: '(.*)' user: '(.*)' host: '([^']*)'(?: \((.*)\))?$", re.DOTALL
-)
 
 
 def parse(text: str, ctx: Context) -> Parsed:
@@ -93,22 +90,31 @@ def _said(text: str, at: int, fields: Fields) -> Fields:
 def _access(said: str, fields: Fields) -> None:
     """A refused login: the user's name may hold quotes and an @, the host may not, so it is read from the right."""
     denied = _DENIED.match(said)
-    aborted = _ABORTED.match(said) if denied is None and said.startswith("Aborted ") else None
-    if denied is not None:
-        fields["event.category"] = ["database", "authentication"]
-        fields["event.action"] = "connection-refused"
-        fields["event.outcome"] = "failure"
-        fields["user.name"] = denied[1]
-        source(fields, denied[2])
-        if denied[3]:
-            fields["db.namespace"] = denied[3]
-    elif aborted is not None:
-        fields["event.category"] = ["database", "session"]
-        fields["event.action"] = "connection-aborted"
-        fields["user.name"] = aborted[3]
-        source(fields, aborted[4])
-        if aborted[2] not in ("", "unconnected"):
-            fields["db.namespace"] = aborted[2]
+    if denied is None:
+        _aborted(said, fields)
+        return
+    fields["event.category"] = ["database", "authentication"]
+    fields["event.action"] = "connection-refused"
+    fields["event.outcome"] = "failure"
+    fields["user.name"] = denied[1]
+    source(fields, denied[2])
+    if denied[3]:
+        fields["db.namespace"] = denied[3]
+
+
+def _aborted(said: str, fields: Fields) -> None:
+    """Aborted connection N to db: 'DB' user: 'USER' host: 'HOST' (WHY)."""
+    rest, marked, host = said.rpartition("' host: '")
+    head, named, user = rest.partition("' user: '")
+    if not (marked and named and said.startswith("Aborted connection ")):
+        return
+    database = head.partition("db: '")[2]
+    fields["event.category"] = ["database", "session"]
+    fields["event.action"] = "connection-aborted"
+    fields["user.name"] = user
+    source(fields, host.partition("'")[0])
+    if database not in ("", "unconnected"):
+        fields["db.namespace"] = database
 
 
 FORMAT = Format("mysql-error", parse)

@@ -20,7 +20,7 @@ from collectors.formats.sql import describe
 from rules.event import Value
 
 Fields = dict[str, Value]
-_USER: Final = re.compile(r"# User@Host: (.*?)\[(.*)\] @ +(\S*) *\[([^\]\s]*)\](?: +Id: +(\d{1,20}))?", re.ASCII)
+_PEER: Final = re.compile(r" *(\S*) *\[([^\]\s]*)\](?: +Id: +(\d{1,20}))?", re.ASCII)
 _TIME: Final = re.compile(r"# Time: (?:(\d{6}) +(\d{1,2}):(\d\d):(\d\d)|(\S+))", re.ASCII)
 _PAIR: Final = re.compile(r"([A-Za-z_]{1,40}): +(\S+)", re.ASCII)
 _SET_TIME: Final = re.compile(r"SET timestamp=(\d{1,12})(?:\.(\d{1,6}))?;", re.ASCII)
@@ -60,14 +60,8 @@ def parse(text: str, ctx: Context) -> Parsed:
 
 
 def _header(line: str, fields: Fields, ctx: Context) -> datetime | None:
-    user = _USER.match(line)
-    if user is not None:
-        fields["user.name"] = user[1] or user[2]
-        source(fields, user[4] or user[3])
-        if user[4] and user[3]:
-            fields["source.domain"] = user[3]
-        if user[5]:
-            fields["mysql.thread_id"] = int(user[5]) if len(user[5]) < 19 else user[5]
+    if line.startswith("# User@Host: "):
+        _user(line[13:], fields)
         return None
     time = _TIME.match(line)
     if time is not None:
@@ -75,6 +69,21 @@ def _header(line: str, fields: Fields, ctx: Context) -> datetime | None:
     for name, value in _PAIR.findall(line[2:4096]):
         _pair(name, value, fields)
     return None
+
+
+def _user(text: str, fields: Fields) -> None:
+    """root[root] @ localhost [127.0.0.1]  Id: 8: the name is the attacker's, and so ends at the last bracket."""
+    names, marked, rest = text.rpartition("] @ ")
+    peer = _PEER.match(rest)
+    if not marked or peer is None:
+        return
+    fields["user.name"] = names.partition("[")[0] or names.partition("[")[2]
+    host, address, thread = peer.groups()
+    source(fields, address or host)
+    if address and host:
+        fields["source.domain"] = host
+    if thread:
+        fields["mysql.thread_id"] = int(thread) if len(thread) < 19 else thread
 
 
 def _time(found: re.Match[str], ctx: Context) -> datetime | None:

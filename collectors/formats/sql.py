@@ -18,7 +18,6 @@ _GRAVITY: Final[dict[Kind, int]] = {
     "restore": 7, "ddl": 6, "privilege": 5, "write": 4, "backup": 3, "read": 2, "other": 1, "session": 0,
 }  # fmt: skip
 _KEPT: Final = 48  # tokens kept of a statement's head: no operation or object stands further in
-_CTE_KEPT: Final = 4096
 _KINDS: Final[dict[str, Kind]] = {
     "SELECT": "read", "TABLE": "read", "VALUES": "read", "SHOW": "read", "FETCH": "read", "EXPLAIN": "read",
     "DESCRIBE": "read", "DESC": "read", "HANDLER": "read", "HELP": "read", "PRINT": "read", "READTEXT": "read",
@@ -46,7 +45,7 @@ _OBJECTS: Final = frozenset({
     "EXTENSION", "SERVER", "POLICY", "PUBLICATION", "SUBSCRIPTION", "TABLESPACE", "EVENT", "USER", "ROLE", "LOGIN",
     "GROUP", "SYNONYM", "PROC", "RULE", "COLLATION", "CAST", "OPERATOR", "LANGUAGE", "STATISTICS", "COLUMN",
 })  # fmt: skip
-_RELATIONS: Final = frozenset({"TABLE", "VIEW", "INDEX", "SEQUENCE", "TRIGGER"})
+_RELATIONS: Final = frozenset({"TABLE", "VIEW"})
 _PREFIXES: Final = frozenset({"MATERIALIZED", "FOREIGN", "EVENT", "ACCESS", "TEXT", "SEARCH", "DEFINER", "SQL"})
 
 
@@ -91,23 +90,45 @@ def describe(fields: dict[str, Value], text: str, dialect: Dialect) -> Statement
 
 
 def _statements(text: str, dialect: Dialect) -> Iterable[tuple[list[Token], bool]]:
-    """Yield each statement's first tokens, and whether a WHERE (or LIMIT) stands in it outside brackets."""
+    """Yield each statement's first tokens, and whether a WHERE (or LIMIT) stands in it outside its brackets.
+
+    The parts of a WITH come as statements of their own: what stands in `AS (...)`, and what follows the last bracket.
+    """
     head: list[Token] = []
-    bounded, depth = False, 0
+    bounded, depth, base, with_, last = False, 0, 0, False, ("", "")
     for token in tokens(text, dialect):
         mark = token.text if token.kind == "p" else ""
         if mark == ";":
             if head:
                 yield head, bounded
-            head, bounded, depth = [], False, 0
+            head, bounded, depth, base, with_, last = [], False, 0, 0, False, ("", "")
             continue
         depth += (mark == "(") - (mark == ")")
-        if token.kind == "w" and depth <= 0 and token.text in ("WHERE", "LIMIT"):
+        if with_ and token.text in _VERBS_INSIDE and _begins_part(last, depth):
+            if head[0].text != "WITH":
+                yield head, bounded
+            head, bounded, base = [], False, depth
+        elif dialect == "mssql" and depth == 0 and len(head) > 1 and last[1] in _UNPARTED and token.text in _OBJECTS:
+            yield head[:-1], bounded
+            head, bounded = head[-1:], False
+        if token.kind == "w" and depth <= base and token.text in ("WHERE", "LIMIT"):
             bounded = True
-        if len(head) < _KEPT or (head[0].text == "WITH" and len(head) < _CTE_KEPT):
+        if len(head) < _KEPT:
             head.append(token)
+        with_ = with_ or (len(head) == 1 and token.text == "WITH")
+        last = (last[1], token.text)
     if head:
         yield head, bounded
+
+
+# T-SQL needs no semicolon between statements: these before a kind of object begin one wherever they stand.
+_UNPARTED: Final = frozenset({"DROP", "TRUNCATE", "RESTORE", "BACKUP"})
+
+
+def _begins_part(last: tuple[str, str], depth: int) -> bool:
+    """Say whether a verb begins a part of WITH: `AS (DELETE`, `AS MATERIALIZED (SELECT`, or `) DELETE` at the end."""
+    inside = depth == 1 and last[1] == "(" and last[0] in ("AS", "MATERIALIZED")
+    return inside or (depth == 0 and last[1] == ")")
 
 
 def _one(head: Sequence[Token], dialect: Dialect, *, bounded: bool) -> Statement:
@@ -115,7 +136,7 @@ def _one(head: Sequence[Token], dialect: Dialect, *, bounded: bool) -> Statement
     first = next((i for i, token in enumerate(head) if token.text != "("), 0)
     verb = words[first] if first < len(words) else ""
     if verb == "WITH":
-        return _with(head, words, dialect, bounded=bounded)
+        return Statement("read", "SELECT")
     if verb in ("EXPLAIN", "DESCRIBE", "DESC", "PREPARE", "DECLARE", "EXECUTE", "IF", "DO", "BEGIN", "THEN", "ELSE"):
         inner = _inner(verb, head, words, first, dialect)
         if inner is not None:
@@ -134,28 +155,6 @@ def _one(head: Sequence[Token], dialect: Dialect, *, bounded: bool) -> Statement
 
 def _from(words: Sequence[str]) -> int:
     return words.index("FROM") if "FROM" in words else len(words)
-
-
-def _with(head: Sequence[Token], words: Sequence[str], dialect: Dialect, *, bounded: bool) -> Statement:
-    """WITH a AS (DELETE ...) SELECT: the gravest of its parts. A part begins after a bracket."""
-    gravest: Statement | None = None
-    for i, word in enumerate(words):
-        if (
-            i
-            and head[i - 1].text in ("(", ")")
-            and word in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "VALUES", "TABLE")
-        ):
-            main = head[i - 1].text == ")"
-            stop = (
-                next((j for j in range(i, min(len(head), i + _KEPT)) if head[j].text == ")"), len(head))
-                if not main
-                else len(head)
-            )
-            limited = bounded if main else "WHERE" in words[i:stop]
-            part = _one(head[i : min(stop, i + _KEPT)], dialect, bounded=limited)
-            if gravest is None or _GRAVITY[part.kind] > _GRAVITY[gravest.kind]:
-                gravest = part
-    return gravest or Statement("read", "SELECT")
 
 
 def _inner(verb: str, head: Sequence[Token], words: Sequence[str], first: int, dialect: Dialect) -> Statement | None:
@@ -358,6 +357,9 @@ def _name(head: Sequence[Token], at: int) -> str | None:
     """Read a name in up to four parts, `a.b.c`, past the words that may stand before it."""
     while at < len(head) and head[at].kind == "w" and head[at].text in _NOISE:
         at += 1
+    if [token.text for token in head[at : at + 2]] == ["TOP", "("]:  # T-SQL's UPDATE TOP (n) [PERCENT]
+        at = next((i + 1 for i in range(at, len(head)) if head[i].text == ")"), len(head))
+        at += at < len(head) and head[at].text == "PERCENT"
     parts: list[str] = []
     while at < len(head) and head[at].kind in ("w", "q") and len(parts) < 4:
         parts.append(unquoted(head[at]))
