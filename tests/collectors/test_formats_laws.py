@@ -1,0 +1,161 @@
+"""What every format owes: an event or ParseError for any text, in linear time, and no field by another's words."""
+
+from __future__ import annotations
+
+import string
+import time
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from collectors.decode import decode, understand
+from collectors.formats import Context, ParseError, Parsed
+from collectors.formats.registry import FORMATS
+from rules.event import nested, rfc3339
+
+CTX = Context(received=datetime(2026, 11, 22, 2, 14, tzinfo=UTC))
+HEADS = {
+    "auto": [""],
+    "syslog": ["Nov 22 02:00:00 h sshd[1]: ", "<86>1 2026-11-22T02:00:00Z h sudo - - - ", "2026-11-22T02:00:00Z h su: ", "<13>"],
+    "sshd": ["", "Failed password for ", "Accepted publickey for ", "Disconnecting ", "Received disconnect from "],
+    "auditd": ["type=SYSCALL msg=audit(1700000000.001:1): ", "type=EXECVE msg=audit(1700000000.001:1): argc=1 a0="],
+    "postgresql": ["2026-11-22 02:00:00.000 UTC [1] LOG:  ", "2026-11-22 02:00:00 UTC [1] u@d LOG:  statement: "],
+    "postgresql-csv": ['2026-11-22 02:00:00.000 UTC,"u","d",1,"1.2.3.4:5",x.1,1,"",2026-11-22 02:00:00 UTC,,0,LOG,00000,"'],
+    "postgresql-json": ['{"timestamp":"2026-11-22 02:00:00.000 UTC","error_severity":"LOG","message":"'],
+    "pgaudit": ["AUDIT: SESSION,1,1,READ,SELECT,TABLE,public.t,"],
+    "mariadb-audit": ["20261122 02:00:00,h,root,localhost,1,2,QUERY,db,'", "20261122 02:00:00,h,"],
+    "mysql-error": ["2026-11-22T02:00:00.000000Z 1 [Warning] ", "261122  2:00:00 "],
+    "mysql-general": ["2026-11-22T02:00:00.000000Z\t 8 Query\t", "\t\t 8 Connect\t"],
+    "mysql-slow": ["# Time: 2026-11-22T02:00:00Z\n", "# User@Host: a[a] @ b [1.2.3.4]\n"],
+    "mysql-audit-json": ['{"timestamp":"2026-11-22 02:00:00","event":"'],
+    "mysql-audit-xml": ["<AUDIT_RECORD>", "<AUDIT_RECORD NAME='"],
+    "mssql-errorlog": ["2026-11-22 02:00:00.00 Logon       "],
+    "mssql-audit": ["audit_schema_version:1\naction_id:", '{"action_id":"'],
+    "mongodb": ['{"t":{"$date":"2026-11-22T02:00:00.000+00:00"},"s":"I","msg":"'],
+    "mongodb-text": ["2026-11-22T02:00:00.000+0000 I ACCESS [conn1] "],
+    "mongodb-audit": ['{"atype":"authenticate","ts":{"$date":"'],
+    "windows-event": ["<Event><System><EventID>4624</EventID>", '{"EventID":4624,"'],
+    "journald": ['{"MESSAGE":"', "__CURSOR=a\nMESSAGE="],
+    "cri": ["2026-11-22T02:00:00.000000000Z stdout F "],
+    "docker": ['{"log":"'],
+    "json": ["{", '{"message":'],
+}  # fmt: skip
+NASTY = [
+    " from ", " port ", " ssh2", "invalid user ", "root", "1.2.3.4", "\n", "\r", "\t", "\x00", "\x1d", "\udc80".encode("utf-8", "replace").decode(),
+    '"', "'", "`", "[", "]", "{", "}", "(", ")", "<", ">", "=", ",", ";", ":", " : ", " ; ", "USER=", "COMMAND=", "TTY=", "PWD=", " rhost=",
+    " user=", "uid=0", "by (uid=0)", "\\", "\\x", "/*", "*/", "--", "#", "$$", "é", "٣", "\u2028", "99999999999999999999", "LOG:  ", "FATAL:  ",
+    "AUDIT: ", "type=", "msg=audit(1.001:1): ", "2026-11-22 02:00:00 UTC", "Nov 22 02:00:00", "SELECT", "DROP TABLE t", "session opened for user ",
+    "pam_unix(sshd:auth): ", "authentication failure; logname= uid=0 euid=0 tty=ssh ruser=", "null", "true", "1e999", "\\ud800", "<!DOCTYPE a>",
+]  # fmt: skip
+PIECES = st.lists(
+    st.one_of(st.sampled_from(NASTY), st.text(string.printable, max_size=6), st.text(max_size=4)), max_size=24
+).map("".join)
+
+
+def encoded(parsed: Parsed) -> bytes:
+    """Take an event as far as the stream: what cannot be written down would stop a stage."""
+    time = parsed.time or CTX.received
+    assert time.tzinfo is not None
+    return msgspec.json.encode(nested({"@timestamp": rfc3339(time), **parsed.fields}))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_text_gives_an_event_or_parse_error(name: str, data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(HEADS[name])) + data.draw(PIECES)
+    encoded(understand(text, FORMATS[name], CTX))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=30, deadline=None)
+@given(raw=st.binary(max_size=80))
+def test_any_bytes_give_an_event_or_parse_error(name: str, raw: bytes) -> None:
+    encoded(understand(decode(raw), FORMATS[name], CTX))
+
+
+@given(st.binary())
+@example(b"\xff\xfe")
+def test_decoding_is_the_same_each_time_and_keeps_what_is_utf8(raw: bytes) -> None:
+    text = decode(raw)
+    assert text == decode(raw)
+    text.encode("utf-8")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "America/St_Johns"])
+@settings(max_examples=15, deadline=None)
+@given(
+    year=st.integers(0, 9999),
+    month=st.integers(0, 13),
+    day=st.integers(0, 32),
+    hour=st.integers(0, 25),
+    second=st.integers(0, 61),
+)
+def test_any_date_gives_an_event_or_parse_error(
+    name: str, zone: str, year: int, month: int, day: int, hour: int, second: int
+) -> None:
+    stamp = f"{year:04}-{month:02}-{day:02} {hour:02}:59:{second:02}"
+    ctx = Context(received=CTX.received, zone=ZoneInfo(zone))
+    for head in HEADS[name]:
+        text = head.replace("2026-11-22 02:00:00", stamp).replace("2026-11-22T02:00:00", stamp.replace(" ", "T"))
+        encoded(understand(text + "x", FORMATS[name], ctx))
+
+
+# Each format's worst: what its patterns begin to match and never finish.
+WORST = {
+    "syslog": ["Failed password for invalid user " + " from 1.2.3.4 port 1 ssh2x" * 50, "error: PAM: a for illegal user " + " from x" * 99,
+               "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser=a" + " rhost=b" * 99,
+               "Disconnecting invalid user " + ": Too many authentication failures 1.2.3.4 port 5" * 30, "Received disconnect from " + "1:" * 99,
+               "Starting session: command for " + " from a port 1" * 40, "message repeated 5 times: [" * 40],
+    "sshd": ["Failed publickey for invalid user " + " from 1.2.3.4 port 1 ssh2: a" * 40 + "\n"],
+    "auditd": ["a=" * 99, "a='" * 99, 'a="' * 99 + "b", "a={" * 99, "AB" * 99],
+    "postgresql": ["statement: " + "'" * 99, "statement: " + "/*" * 99, "statement: " + "$a$" * 50, "connection authorized: " + "user=" * 50,
+                   'no pg_hba.conf entry for host "1", user "' + '", database "' * 40, "statement: WITH " + "(SELECT " * 40,
+                   'password authentication failed for user "' + '" (' * 60],
+    "postgresql-csv": ['""' * 60 + "a", ',"' * 60, '"' * 99],
+    "pgaudit": ['"' + '""' * 60, ',"' * 60, "/*" * 60],
+    "mariadb-audit": ["a" + ",h,1,2,QUERY,d,'" * 20, "\\" * 99, "," * 99],
+    "mysql-error": ["Access denied for user '" + "'@'" * 60, "Aborted connection 1 to db: '" + "' user: '" * 30],
+    "mysql-general": ["SELECT " + "`" * 99, "a@" * 60, " using " * 30],
+    "mysql-slow": ["# User@Host: " + "a[" * 60, "# Query_time: " * 20, "# " + "a: " * 60],
+    "mssql-errorlog": ["Login failed for user '" + "'. [CLIENT: " * 30, "Database backed up. Database: " * 10, "Login failed. " + " [CLIENT: " * 40],
+    "mssql-audit": ["statement:" + "a:\n" * 60, "<address>" * 40],
+    "mongodb-text": ["SASL a authentication failed for " + " on b from client c" * 20, "Failed to authenticate " + "@a with mechanism b" * 20],
+    "windows-event": ["<a>" * 60, "<EventData>" * 30, "&a;" * 40],
+    "mysql-audit-xml": ["<a>" * 60, "</a>" * 60],
+    "journald": ["A\n" * 60, "=" * 99, '"' * 99],
+    "json": ['"a":{' * 60, "[" * 99, '{"a":' * 40],
+    "mongodb": ["[" * 99, '{"a":' * 40],
+    "cri": ["\n" * 99],
+    "docker": ["\\n" * 50],
+}  # fmt: skip
+
+
+def seconds(name: str, text: str) -> float:
+    best = 9.0
+    for _ in range(2):
+        started = time.process_time()
+        understand(text, FORMATS[name], CTX)
+        best = min(best, time.process_time() - started)
+    return best
+
+
+@pytest.mark.parametrize(("name", "worst"), [(name, worst) for name, all_ in WORST.items() for worst in all_])
+def test_four_times_the_worst_line_takes_about_four_times_as_long(name: str, worst: str) -> None:
+    for head in HEADS[name]:
+        few = 1 + 5_000 // len(worst)
+        small, large = seconds(name, head + worst * few), seconds(name, head + worst * few * 4)
+        assert large < 0.03 or large < small * 9, f"{small:.4f} s, then {large:.4f} s"
+
+
+@pytest.mark.parametrize("bad", ["EST5EDT/x", "../../etc/passwd", "", "+99:99", "Mars/Olympus"])
+def test_a_zone_that_is_none_is_a_parse_error(bad: str) -> None:
+    from collectors.formats.when import zone
+
+    with pytest.raises(ParseError):
+        zone(bad)
