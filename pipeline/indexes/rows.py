@@ -143,12 +143,11 @@ class File:
 
 def hit(n: int, document: Document, fields: Fields) -> tuple[object, ...]:
     """Return the row of `hits`: a value that is no plain text makes the document odd, and is found in it alone."""
-    odd = not document.id.islower() and fold(document.id) != document.id
+    odd = fold(document.id) != document.id
     columns: list[str | None] = []
-    for name in COLUMNS:
-        value = fields.get(name)
-        if value is None or (isinstance(value, str) and len(value) <= _LONGEST and "\0" not in value):
-            columns.append(value if value is None else fold(value))
+    for value in map(fields.get, COLUMNS):
+        if isinstance(value, str) and len(value) <= _LONGEST and "\0" not in value:
+            columns.append(fold(value))
         elif isinstance(value, str | list):
             odd = True
             columns.append(None)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from rules.event import Fields
+from rules.event import Fields, Value
 from rules.patterns import Pattern, fold
 from rules.values import text_of
 
@@ -34,15 +34,16 @@ class Word:
 
 def text_for_words(fields: Fields) -> str:
     """Return the text whose words stand for the document in the full-text table."""
-    seen: dict[str, None] = {}
-    for name, value in fields.items():
-        if isinstance(value, str):
-            if name not in UNWORDED:
-                seen[value] = None
-        elif name not in UNWORDED:
-            for one in value if isinstance(value, list) else (value,):
-                seen[text_of(one) or ""] = None
-    return fold("\n".join(seen))
+    texts = [
+        value if isinstance(value, str) else _several(value) for name, value in fields.items() if name not in UNWORDED
+    ]
+    return fold("\n".join(dict.fromkeys(texts)))
+
+
+def _several(value: Value) -> str:
+    if isinstance(value, list):
+        return "\n".join([one if isinstance(one, str) else text_of(one) or "" for one in value])
+    return text_of(value) or ""
 
 
 def words_of(pattern: Pattern, *, whole: bool) -> tuple[Word, ...] | None:
