@@ -185,5 +185,7 @@ def build_policy(config: Config) -> Policy:
             parse({"receiver": config.receivers[0].name, **route}),
             inhibit.parse(config.inhibit_rules),
             schedule.parse(config.time_intervals),
+            ttl=config.incidents.ttl,
+            storm=config.incidents.storm,
         )
     )

@@ -218,6 +218,15 @@ class RouteSettings(Model):
     routes: list[RouteSettings] = Field(default_factory=list)
 
 
+class IncidentSettings(Model):
+    ttl: Duration = Field(
+        timedelta(hours=4), description="an event's incident ends when nothing more happened for so long"
+    )
+    storm: int = Field(
+        20, ge=1, description="a receiver gets no more messages than this within a minute; the rest come in one digest"
+    )
+
+
 class ConsoleSettings(Model):
     listen: str = "127.0.0.1:8514"
 
@@ -246,4 +255,5 @@ class Config(Model):
     time_intervals: list[dict[str, object]] = Field(
         default_factory=list, description="Alertmanager's: {name, time_intervals}; `location` must be stated"
     )
+    incidents: IncidentSettings = Field(default_factory=IncidentSettings)
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 KILLS = 20
 MARK = "possible repeat"
+QUIET_SECONDS = 12
 
 
 def _settings(sshd: Sshd, postgres: Postgres) -> dict[str, object]:
@@ -27,6 +28,7 @@ def _settings(sshd: Sshd, postgres: Postgres) -> dict[str, object]:
             {"kind": "file", "paths": [str(postgres.log)], "format": "postgresql", "prefix": postgres.log_line_prefix},
         ],
         "rules": {"paths": ["builtin"], "lists": {"dbas": ["postgres", "dba"]}},
+        "incidents": {"storm": 1000},
         "environments": [{"match": {"db.namespace": "*_production"}, "is": "production"}],
     }
 
@@ -51,7 +53,8 @@ def test_killed_at_random_moments_it_tells_everything_once(
         installation.start(victim)
         done.join()
 
-    until(lambda: not _untold(heard, addresses), "every login told", installation, 120)
+    _nothing_more_comes(heard, installation)
+    assert _untold(heard, addresses) == []
     until(lambda: heard.everywhere("acme_production"), "the changed tables told", installation)
     until(lambda: len(_logins(installation)) >= KILLS, "every login in the index", installation)
     _nothing_more_comes(heard, installation)
@@ -87,12 +90,14 @@ def _untold(heard: Heard, addresses: Sequence[str]) -> list[str]:
 
 
 def _told_once(texts: Sequence[str]) -> None:
+    """Once for certain; what stood between send and record may come again, and then says so."""
     unmarked = [text for text in texts if MARK not in text.lower()]
-    assert len(unmarked) == 1, texts
+    assert texts
+    assert len(unmarked) <= 1, texts
 
 
 def _nothing_more_comes(heard: Heard, installation: Installation) -> None:
-    """Everything read by everyone, and then two seconds of silence."""
+    """Wait until neither inbox has heard anything for longer than a group takes to notice a dead member."""
     quiet, seen = time.monotonic(), -1
 
     def silent() -> bool:
@@ -100,6 +105,6 @@ def _nothing_more_comes(heard: Heard, installation: Installation) -> None:
         count = len(heard.workspace.requests) + heard.mailbox.attempts
         if count != seen:
             quiet, seen = time.monotonic(), count
-        return time.monotonic() - quiet > 2
+        return time.monotonic() - quiet > QUIET_SECONDS
 
-    until(silent, "silence", installation)
+    until(silent, "silence", installation, 180)
