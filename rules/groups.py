@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,8 @@ from rules.sigma import Correlation
 from rules.telling import Teller
 from rules.values import number_of, text_of
 from rules.window import Seen
+
+GROUPS_LIMIT: Final = 50_000  # a correlation
 
 
 class Passed(msgspec.Struct):
@@ -59,6 +62,7 @@ class Groups:
     ruleset: RuleSet
     teller: Teller
     changed: set[str] = field(default_factory=set)
+    evicted: int = 0  # groups let go before their time, for want of room
     _groups: dict[str, dict[str, _One]] = field(default_factory=dict)  # correlation -> place -> group
     _feeds: dict[str, list[tuple[Correlation, tuple[int, ...]]]] = field(default_factory=dict)
     _names: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -112,8 +116,19 @@ class Groups:
         self.changed.add(place)
         groups = self._groups[correlation.about.id]
         if place not in groups:
+            self._make_room(groups)
             groups[place] = _One(correlation, key, Group(Track.of(correlation.correlating)), match)
         return groups[place]
+
+    def _make_room(self, groups: dict[str, _One]) -> None:
+        """Let the oldest group go that was told nothing of; one that was is never let go."""
+        if len(groups) < GROUPS_LIMIT:
+            return
+        place = next((place for place, one in groups.items() if not one.group.reports), None)
+        if place is not None:
+            del groups[place]
+            self.changed.add(place)
+            self.evicted += 1
 
     def _told(self, one: _One, changes: Iterable[Change]) -> list[Alert]:
         if one.correlation.about.id in self.silent:
@@ -126,6 +141,9 @@ class Groups:
                 continue
             step: Step = "fired" if change.step == "fired" else "settled"
             alert = self.teller.episode(one.correlation, step, one.cause, one.key, change.episode)
+            lost = one.group.base.window.evicted + one.group.early
+            if lost:
+                alert.proof.values["tocsin.evicted"] = lost
             replaces = tuple(alert_id(rule, one.key, first) for first in change.replaces)
             out.append(alert.model_copy(update={"replaces": replaces}))
             if step == "settled" and one.correlation.alerting.kind == "condition":

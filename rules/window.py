@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from itertools import groupby
+from typing import Final
 
 from rules.correlation_rule import Correlating
 from rules.predicate import And, Field, Not, Or, Predicate
+
+SEEN_LIMIT: Final = 50_000  # matches that one group's window holds
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,6 +41,7 @@ class Window:
 
     asks: Correlating
     seen: deque[Seen] = field(default_factory=deque)
+    evicted: int = 0  # matches let go before their time, for want of room
     _ids: Counter[str] = field(default_factory=Counter)  # an event that several rules matched counts once
     _distinct: Counter[tuple[str | None, ...]] = field(default_factory=Counter)
     _rules: Counter[int] = field(default_factory=Counter)
@@ -47,6 +51,9 @@ class Window:
     def push(self, one: Seen) -> None:
         """Take the next match, which is not before the last, and let go what is out of the span."""
         self.advance(one.time)
+        if len(self.seen) >= SEEN_LIMIT:
+            self._drop(self.seen.popleft())
+            self.evicted += 1
         self.seen.append(one)
         self._rules.update(one.places)
         self._ids[one.id] += 1
@@ -62,6 +69,7 @@ class Window:
         return Window(
             self.asks,
             self.seen.copy(),
+            self.evicted,
             self._ids.copy(),
             self._distinct.copy(),
             self._rules.copy(),

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.records import tick
 from pipeline.roles.correlate import Correlate, dead_letter
+from pipeline.roles.outbox import Outbox
 from pipeline.streams import DEADLETTER, EVENTS, MATCHES, Message, Stored, Stream
 from rules.event import Event, instant
 from rules.match import Marker, Match, Record, Verdict, encode, shown
@@ -34,6 +35,7 @@ class Detect:
         self._correlate = Correlate(stream, ruleset, engine=engine)
         self._partitions: dict[int, _Partition] = {}
         self._verdicts: dict[tuple[str, str], str] = {}
+        self._outbox = Outbox(stream)
         self.lost = 0  # events gone from the stream before they were judged
 
     def step(self, now: datetime) -> bool:
@@ -51,6 +53,7 @@ class Detect:
         """The stream is the caller's."""
 
     def _match(self, now: datetime) -> bool:
+        self._outbox.flush()
         batch = self._stream.read(EVENTS, GROUP, BATCH, WAIT_SECONDS)
         if batch.gained or batch.lost:
             self._verdicts.clear()
@@ -69,15 +72,11 @@ class Detect:
             except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
                 refused.append(dead_letter("detect", message, error, now))
         records += self._markers(batch.messages, now, always=bool(records))
-        self._write(records, refused)
-        self._stream.commit(EVENTS, GROUP, {one.partition: one.offset + 1 for one in batch.messages})
+        self._outbox.append(DEADLETTER, refused)
+        self._outbox.append(MATCHES, [Message("", encode(record)) for record in records])
+        self._outbox.commit(EVENTS, GROUP, {one.partition: one.offset + 1 for one in batch.messages})
+        self._outbox.flush()
         return True
-
-    def _write(self, records: Sequence[Record], refused: Sequence[Message]) -> None:
-        if refused:
-            self._stream.append(DEADLETTER, refused)
-        if records:
-            self._stream.append(MATCHES, [Message("", encode(record)) for record in records])
 
     def _judged(self, message: Stored) -> list[Record]:
         hits, fields = self._matcher.match_json(message.value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 from pipeline import rulesets
 from pipeline.roles.detect import Detect
-from pipeline.streams import ALERTS, EVENTS, Message
+from pipeline.streams import ALERTS, EVENTS, STATE, Message, StreamUnavailable
 from rules.alert import Alert
 from rules.event import Value, rfc3339
 from rules.ruleset import RuleSet, load
@@ -156,3 +157,62 @@ def test_a_kill_at_any_write_and_the_rebalance_that_follows_change_nothing(
 
     run(log, events, fleet)
     assert told(log) == alone(shipped, events)
+
+
+class Flaky(MemoryStream):
+    """A stream that is away at every third write."""
+
+    calls = 0
+
+    def append(self, topic: str, messages: Sequence[Message]) -> None:
+        self._maybe()
+        super().append(topic, messages)
+
+    def commit(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        self._maybe()
+        super().commit(topic, group, offsets)
+
+    def _maybe(self) -> None:
+        self.calls += 1
+        if self.calls % 3 == 0:
+            raise StreamUnavailable("away")
+
+
+def test_a_stream_that_is_away_for_moments_costs_nothing(shipped: RuleSet) -> None:
+    events = day(3, 60)
+    log = Log(2, NOW)
+    role = Detect(Flaky(log), shipped, engine="test")
+
+    def fleet(second: int) -> None:
+        for _ in range(5):
+            with contextlib.suppress(StreamUnavailable):
+                role.step(log.now)
+
+    run(log, events, fleet)
+    assert told(log) == alone(shipped, events)
+
+
+def test_state_too_long_for_one_record_is_kept_in_parts(shipped: RuleSet) -> None:
+    log = Log(1, NOW)
+    source, role = MemoryStream(log), Detect(MemoryStream(log), shipped, engine="test")
+    fields: dict[str, Value] = {
+        "event.module": "sshd",
+        "event.category": ["authentication"],
+        "event.outcome": "failure",
+        "user.name": "root",
+        "source.ip": "203.0.113.7",
+        "host.id": "h",
+        "@timestamp": rfc3339(NOW),
+    }
+    source.append(EVENTS, [Message("h", msgspec.json.encode(fields | {"event.id": f"e{n:05}"})) for n in range(4000)])
+    for _ in range(5):
+        role.step(NOW)
+    assert max(len(one.value) for one in log.topic(STATE)[0]) < 512 * 1024
+    successor = Detect(MemoryStream(log), shipped, engine="test")
+    log.members.clear()
+    source.append(EVENTS, [Message("h", msgspec.json.encode(fields | {"event.id": "last"}))])
+    for second in range(900):
+        log.now = NOW + timedelta(seconds=second)
+        successor.step(log.now)
+    settled = [one for one in alerts(log) if one.step == "settled" and one.rule.title == "Failed root login in number"]
+    assert [one.proof.count for one in settled] == [4001]

@@ -1,0 +1,37 @@
+"""What a role has decided and must still write, so that a stream that was away for a moment costs nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from pipeline.streams import Message, Stream
+
+
+class Outbox:
+    """Writes in order: appends, then commits. What the stream did not take stays, and is tried again."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._due: deque[tuple[str, Sequence[Message]] | tuple[str, str, Mapping[int, int]]] = deque()
+
+    def append(self, topic: str, messages: Sequence[Message]) -> None:
+        if messages:
+            self._due.append((topic, messages))
+
+    def commit(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        self._due.append((topic, group, offsets))
+
+    def clear(self) -> None:
+        """Forget what is due: the partition is another's now, who decides it again."""
+        self._due.clear()
+
+    def flush(self) -> None:
+        """Write what is due. Raises StreamUnavailable, and keeps the rest."""
+        while self._due:
+            first = self._due[0]
+            if len(first) == 2:
+                self._stream.append(*first)
+            else:
+                self._stream.commit(*first)
+            self._due.popleft()
