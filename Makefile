@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCS := README.md $(wildcard docs/*.md)
 
-.PHONY: help env env-dev run demo test check lint bench lock docs clean
+.PHONY: help env env-dev run demo test check lint picture bench lock docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ check: lint  ## lint and the fast tests, in under a minute
 
 docs: env-dev  ## write what the docs show of the code
 	PYTHONPATH=. $(BIN)/cog -r -I . $(DOCS)
+
+picture: env-dev  ## record the demo as docs/demo.svg
+	$(BIN)/python docs/record.py
 
 bench: env-dev  ## measure, against a named peer or limit each
 	$(BIN)/python benchmarks/run.py

@@ -64,12 +64,12 @@ def _write_config(place: Path, rules: str) -> Path:
     sources[1]["prefix"] = PREFIX
     config = {
         "state": str(place),
+        "host": {"name": "db-7", "environment": "production"},
         "sources": sources,
         "rules": {"paths": [rules], "lists": {"dbas": ["postgres", "dana_dba"]}},
         "environments": [
             {"match": {"db.namespace": "*_production"}, "is": "production"},
             {"match": {"db.namespace": "*_staging"}, "is": "staging"},
-            {"match": {"host.name": "db-*"}, "is": "production"},
         ],
     }
     path = place / "tocsin.yml"
