@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import threading
 import time
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+import psutil
 
 from notifiers.channels import Receipt
 from notifiers.policy import Policy
@@ -70,21 +71,23 @@ def fill(folder: Path, policy: Policy, count: int) -> float:
 
 def rebuild(folder: Path, pipe: Connection) -> None:
     """Take over, in a process of its own, and say what that cost: incidents, seconds, MiB."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = psutil.Process().memory_info().rss
     stream = SqliteStream(folder)
     began = time.perf_counter()
     ledger = replayed(stream, Policy(parse({"receiver": "a"})), own_group("bench"))
     took = time.perf_counter() - began
-    pipe.send((len(ledger.incidents), took, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+    pipe.send((len(ledger.incidents), took, (psutil.Process().memory_info().rss - before) / 2**20))
 
 
 def latency(folder: Path, policy: Policy, count: int, gap: float) -> tuple[list[float], int]:
     """Return the seconds from append to send, sorted, and the number of messages."""
-    channel, stop = Clocked(), threading.Event()
+    channel, stop, ready = Clocked(), threading.Event(), threading.Event()
 
     def run() -> None:
         stream = SqliteStream(folder)
         notify = Notify(stream, policy, {"a": [channel]})
+        notify.step(datetime.now(UTC))
+        ready.set()
         while not stop.is_set():
             notify.step(datetime.now(UTC))
         notify.close()
@@ -93,7 +96,7 @@ def latency(folder: Path, policy: Policy, count: int, gap: float) -> tuple[list[
     thread = threading.Thread(target=run)
     thread.start()
     stream = SqliteStream(folder)
-    time.sleep(5)
+    ready.wait()
     asked: dict[str, float] = {}
     for number in range(10_000_000, 10_000_000 + count):
         alert = login(number)

@@ -13,9 +13,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from notifiers.carry import carried, restored
 from notifiers.delivery import Down, Pending, Try, Wait, after, following, rest
 from notifiers.digest import Gathering, gathering
-from notifiers.incident import Answer, Entry, Fate, Incident, Line, Send, Transition, advance, ends_at
+from notifiers.incident import Answer, Carried, Entry, Fate, Incident, Line, Send, Transition, advance, ends_at
 from notifiers.inhibit import Inhibitor
 from notifiers.policy import Policy
 from notifiers.render import headline
@@ -24,6 +25,7 @@ from notifiers.silence import Silences
 from rules.alert import Alert
 
 _MINUTE: Final = timedelta(minutes=1)
+_FORGOTTEN: Final = timedelta(days=8)  # longer than a stream keeps its records, unless told otherwise
 _COUNTED: Final = ("page", "news", "graver", "reopened", "resolved", "group", "storm")  # what counts towards a storm
 
 
@@ -42,7 +44,7 @@ class Ledger:
         self.announced: set[tuple[str, str]] = set()  # (silence, receiver) that were told of each other
         self._keys: dict[str, str] = {}  # incident id -> key
         self._past: dict[str, Incident] = {}  # earlier occurrences of which somebody is still owed a message
-        self._marks: set[str] = set()
+        self._marks: dict[str, datetime] = {}  # transitions of alerts that were seen, and when
         self._owed: dict[str, dict[str, Pending]] = {}  # receiver -> send id -> what it must still get, in order
         self._receipts: dict[tuple[str, str, int], str] = {}
         self._down: dict[str, dict[int, Down]] = {}
@@ -123,12 +125,43 @@ class Ledger:
             self.positions[entry.cause.topic] = entry.cause.offset + 1
         if entry.silence:
             self.silences.put(entry.silence)
+        if entry.carried:
+            self._restore(entry.carried)
         if entry.transition:
             self._transit(entry.transition, entry.time)
         for send in entry.intended:
             self._intend(send, entry.time)
         if entry.answered:
             self._answer(entry.answered, entry.time)
+
+    def carry(self, now: datetime) -> Iterator[Entry]:
+        """Yield what must outlive the log, and forget what ended long ago."""
+        self.incidents = {
+            key: one for key, one in self.incidents.items() if one.state != "resolved" or now - one.last < _FORGOTTEN
+        }
+        self._keys = {one.id: key for key, one in self.incidents.items()}
+        self._marks = {mark: seen for mark, seen in self._marks.items() if now - seen < _FORGOTTEN}
+        self._receipts = {place: said for place, said in self._receipts.items() if place[0] in self._keys}
+        receipts: dict[str, list[tuple[str, int, str]]] = {}
+        for (incident, receiver, channel), receipt in self._receipts.items():
+            receipts.setdefault(incident, []).append((receiver, channel, receipt))
+        for one in self.incidents.values():
+            yield Entry(time=now, carried=carried(one, receipts.get(one.id, ())))
+        for silence in self.silences.all():
+            if silence.ends > now:
+                yield Entry(time=now, silence=silence)
+
+    def _restore(self, one: Carried) -> None:
+        incident = restored(one)
+        self.incidents[one.key] = incident
+        self._keys[one.incident] = one.key
+        self._watch(incident)
+        if incident.alert.rule.kind == "event" and incident.state != "resolved":
+            heapq.heappush(self.ends, (ends_at(incident, self.ttl), one.key))
+        if incident.remind is not None:
+            heapq.heappush(self.reminders, (incident.remind, one.key))
+        for receiver, channel, receipt in one.receipts:
+            self._receipts[one.incident, receiver, channel] = receipt
 
     def _transit(self, step: Transition, time: datetime) -> None:
         before = self.incidents.get(step.key)
@@ -140,7 +173,7 @@ class Ledger:
         self.incidents[step.key] = incident
         self._keys[step.incident] = step.key
         if step.mark:
-            self._marks.update((step.mark, f"{step.alert_id}/fired"))
+            self._marks |= {step.mark: time, f"{step.alert_id}/fired": time}
         self._time(step, incident)
         self._watch(incident)
         for receiver, fate in step.fates.items():

@@ -65,9 +65,10 @@ class Notify:
 
     def step(self, now: datetime) -> bool:
         answered = self._hear(now)
-        batch = self._stream.read(
-            ALERTS, _GROUP, _LIMIT, min(_WAIT_BUSY, self._wait) if self._postman.busy else self._wait
-        )
+        if answered:
+            self._send(now)  # what is owed next does not wait for the next alert
+        wait = min(_WAIT_BUSY, self._wait) if self._postman.busy else self._wait
+        batch = self._stream.read(ALERTS, _GROUP, _LIMIT, wait)
         self._own(batch)
         if not self._owner:
             return answered

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from notifiers.channels import Rejected, Unavailable
-from pipeline.streams import ALERTS, DEADLETTER, Message
+from notifiers.route import parse
+from pipeline.roles.notify import Notify
+from pipeline.streams import ALERTS, DEADLETTER, Batch, Message
+from pipeline.streams.sqlite import SqliteStream
 from tests.standins.alerts import NOW, disk, root_login
 from tests.standins.channels import Recorder
 from tests.standins.desk import Desk
@@ -287,3 +290,30 @@ def test_time_ends_the_incident_of_an_event_and_the_next_one_pages(desk: Desk, p
     desk.tell(root_login("e2", time=desk.now))
     desk.settle()
     assert [one.incident.rpartition("-")[2] for one in pager.sent] == ["1", "2"]
+
+
+class Waits(SqliteStream):
+    """Notes how long each read of alerts may wait, and how many sends had begun by then."""
+
+    def __init__(self, folder: Path, pager: Recorder) -> None:
+        super().__init__(folder)
+        self.pager = pager
+        self.seen: list[tuple[int, float]] = []
+
+    def read(self, topic: str, group: str, limit: int, wait: float) -> Batch:
+        if topic == ALERTS:
+            self.seen.append((self.pager.attempts, wait))
+        return super().read(topic, group, limit, wait)
+
+
+def test_what_is_owed_next_does_not_wait_for_the_next_alert(tmp_path: Path) -> None:
+    pager = Recorder()
+    stream = Waits(tmp_path, pager)
+    alerts = [root_login(f"e{n}", host=f"db-{n}") for n in range(5)]
+    stream.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])
+    notify = Notify(stream, parse({"receiver": "security"}), {"security": [pager]}, wait=0.2)
+    while len(pager.sent) < 5:
+        notify.step(NOW)
+    notify.close()
+    stream.close()
+    assert all(wait < 0.1 for begun, wait in stream.seen if 0 < begun < 5)

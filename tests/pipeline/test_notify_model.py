@@ -38,6 +38,7 @@ class Case:
     heard: bool = False
     sources: set[str] = field(default_factory=set)
     last: datetime = NOW
+    occurrence: int = 0
     alert: str = ""  # of a condition: which alert fires
 
 
@@ -72,6 +73,7 @@ class Model:
         case, quiet = self.case(place), self.silence_of(host)
         if case.state == "resolved":
             case.state, case.heard, case.sources = "triggered", quiet is None, set()
+            case.occurrence += 1
             self.announce(place, quiet) if quiet else self.say(place, "PAGE")
         elif not case.heard:
             if quiet is None:
@@ -93,6 +95,7 @@ class Model:
         case.alert = name
         if case.state == "resolved":
             case.state, case.heard = "triggered", quiet is None
+            case.occurrence += 1
             self.announce(place, quiet) if quiet else self.say(place, "PAGE")
         return True
 
@@ -179,6 +182,8 @@ class Run:
         case = self.model.case((what, host))
         if incident is None or not case.heard or case.state == "resolved":
             return
+        if not incident.endswith(f"-{case.occurrence}"):
+            return  # the page of this occurrence is still on its way
         self.desk.command(verb, incident=incident)
         (self.model.ack if verb == "ack" else self.model.close)((what, host))
         self.settle()
@@ -259,14 +264,13 @@ def judge(history: list[Step]) -> None:
 
 def _agrees(told: list[str], expected: list[str]) -> bool:
     """Say whether these are the expected messages, a marked one standing for its own or repeating the one before."""
-    at = 0
+    ends = {0}  # how many of the expected messages what was told so far may stand for
     for one in told:
         word = one.removesuffix(" again")
-        if at < len(expected) and word == expected[at]:
-            at += 1
-        elif not (one != word and at and word == expected[at - 1]):
-            return False
-    return at == len(expected)
+        own = {at + 1 for at in ends if at < len(expected) and expected[at] == word}
+        again = {at for at in ends if at and expected[at - 1] == word} if one != word else set()
+        ends = own | again
+    return len(expected) in ends
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -276,7 +280,7 @@ def test_each_expected_message_is_sent_exactly_once(history: list[Step]) -> None
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, min_size=10, max_size=60))
 def test_each_expected_message_is_sent_exactly_once_over_long_histories(history: list[Step]) -> None:
     judge(history)
