@@ -131,7 +131,7 @@ class ElasticsearchIndex:
             place = {"_index": self._name(document.event_class, _day(document.time)), "_id": document.id}
             lines += (msgspec.json.encode({"create": place}), source)
         answer = self._client.bulk(operations=lines, filter_path=_ANSWER)
-        items = answer["items"]
+        items = answer.body.get("items", [])
         if len(items) != len(documents):
             raise IndexUnavailable(f"bulk answered {len(items)} of {len(documents)} documents")
         again: list[str] = []
@@ -158,6 +158,7 @@ class ElasticsearchIndex:
                 size=min(_PAGE, query.limit + 1),
                 search_after=after,
                 track_total_hits=False,
+                allow_partial_search_results=False,  # a shard that is away must not look like nothing found
             )
             hits = answer["hits"]["hits"]
             for hit in hits:

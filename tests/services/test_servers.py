@@ -8,10 +8,11 @@ import urllib.error
 import psycopg
 import pytest
 
+from tests.conftest import absent
 from tests.services.elasticsearch import VERSION, Elasticsearch
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
-from tests.services.process import listens
+from tests.services.process import CannotServe, listens
 from tests.services.sshd import Sshd
 
 
@@ -74,3 +75,12 @@ def test_sudo_writes_the_command(sshd: Sshd) -> None:
     assert sshd.login_with_password(sshd.user, sshd.password, "sudo -n /usr/bin/id").returncode == 0
     sshd.wait_for(f"Accepted password for {sshd.user} from 127.0.0.1 port")
     sshd.wait_for("USER=root ; COMMAND=/usr/bin/id")
+
+
+def test_a_server_that_cannot_be_had_skips_and_under_ci_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="kafka: needs Java"):
+        absent("kafka", CannotServe("needs Java"))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="kafka: needs Java"):
+        absent("kafka", CannotServe("needs Java"))
