@@ -1,4 +1,4 @@
-"""What the Elasticsearch index makes of each answer to a bulk request; a stand-in gives those that no healthy node does."""
+"""What the Elasticsearch index makes of each answer to a bulk request; a stand-in gives what no healthy node does."""
 
 from __future__ import annotations
 
