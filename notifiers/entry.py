@@ -154,9 +154,9 @@ class Carried(_Model):
     level: Level
     heard: tuple[str, ...]
     muted: dict[str, str]
-    remind: datetime | None
-    person: str | None
-    receipts: tuple[tuple[str, int, str], ...]  # receiver, channel, receipt
+    remind: datetime | None = None
+    person: str | None = None
+    receipts: tuple[tuple[str, int, str], ...] = ()  # receiver, channel, receipt
 
 
 class Entry(_Model):
