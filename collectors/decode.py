@@ -22,7 +22,8 @@ class Joiner:
 
     def __init__(self, format_: Format, limit: int = LIMIT) -> None:
         self._continues = format_.continues
-        self._quote = format_.quote.encode() if format_.quote else None
+        self._quoting = format_.quoting or (lambda _first: format_.quote)
+        self._quote: bytes | None = None
         self._open = False  # the record holds an odd number of quotes
         self._limit = limit
         self._lines: list[Frame] = []
@@ -42,6 +43,8 @@ class Joiner:
             else:
                 out += self.flush()
                 self._lines, self._first, self._size, self._open = [frame], text, len(frame.raw), False
+                mark = self._quoting(text)
+                self._quote = mark.encode() if mark else None
             if self._quote is not None:
                 self._open ^= frame.raw.count(self._quote) % 2 == 1
         return out

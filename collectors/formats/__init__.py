@@ -45,9 +45,11 @@ class Format:
 
     Where `quote` is set that mark alone decides: a record goes on while it holds an odd number of them, so that a
     line break in a quoted value cannot begin a forged record. `continues` then is the nearest that two lines allow.
+    `quoting(first)`, where set, says for each record by which mark, if any (`auto` does not know before).
     """
 
     name: str
     parse: Parser
     continues: Callable[[str, str], bool] | None = None
     quote: str | None = None
+    quoting: Callable[[str], str | None] | None = None

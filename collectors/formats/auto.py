@@ -10,7 +10,7 @@ from collectors.formats import Context, Format, Parsed, ParseError
 # How a record begins -> the formats that begin so, the more particular first.
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]{1,2}\d{1,2}:\d\d:\d\d)", re.ASCII)
 _SHAPES: Final = (
-    (re.compile(r"(?:node=\S+ )?type=[A-Z0-9_]+ (?:msg=)?audit\("), ("auditd",)),
+    (re.compile(r"(?:node=\S+ )?type=[A-Z0-9_\[\]]+ (?:msg=)?audit\("), ("auditd",)),
     (re.compile(r"<\d{1,3}>"), ("syslog",)),
     (re.compile(r"\ufeff?<Event[ >]"), ("windows-event",)),
     (re.compile(r"\s*<AUDIT_RECORD"), ("mysql-audit-xml",)),
@@ -86,4 +86,11 @@ def continues(first: str, line: str) -> bool:
     return line[:1] in (" ", "\t", "") or names[0] == "auditd" or (names != _ELSE and candidates(line) == _ELSE)
 
 
-FORMAT = Format("auto", parse, continues)
+def quoting(first: str) -> str | None:
+    """Return the mark that holds a record together, as the format that `first` seems to be has it."""
+    from collectors.formats.registry import FORMATS  # noqa: PLC0415
+
+    return FORMATS[candidates(first)[0]].quote
+
+
+FORMAT = Format("auto", parse, continues, quoting=quoting)

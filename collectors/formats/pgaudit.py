@@ -84,6 +84,8 @@ def _kind(class_: str, command: str, fields: dict[str, Value]) -> Kind:
         return "other"
     if class_ == "MISC" and command in ("FETCH", "SHOW", "EXPLAIN"):
         return "read"
+    if class_ == "READ" and fields.get("tocsin.db.kind") == "write":
+        return "write"  # WITH gone AS (DELETE ...) SELECT: pgaudit names the last part alone
     if class_ == "FUNCTION" and fields.get("tocsin.db.kind") in ("write", "ddl", "privilege"):
         return "other" if command != "DO" else _CLASSES.get(class_, "other")
     return _CLASSES.get(class_, "other")
