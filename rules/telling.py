@@ -9,8 +9,9 @@ from typing import TypeAlias
 from rules.alert import Alert, Proof, Rule, Step, alert_id
 from rules.correlation import LATENESS, Episode
 from rules.evaluate import fields_of
-from rules.event import Value
+from rules.event import Fields, Value
 from rules.match import Match, Verdict
+from rules.predicate import And, Compare, Field, Not, Or, Predicate
 from rules.sigma import Correlation
 from rules.sigma import Rule as SigmaRule
 
@@ -38,18 +39,19 @@ class Teller:
             old=cause.old,
             late=not cause.old and cause.appended - cause.time > LATENESS,
             fields=cause.fields,
-            proof=self._proof(document, cause.event),
+            proof=self._proof(document, cause),
         )
 
-    def _proof(self, document: Document, event: str) -> Proof:
+    def _proof(self, document: Document, cause: Cause) -> Proof:
         if isinstance(document, Correlation):
             return Proof(rule_hash=document.about.meaning, engine=self.engine)
         return Proof(
             rule_hash=document.about.meaning,
             engine=self.engine,
             lists={name: self.lists[name] for name in sorted(document.lists) if name in self.lists},
-            events=(event,),
+            events=(cause.event,),
             count=1,
+            values=_measured(document.predicate, cause.fields),
             fields=tuple(sorted(fields_of(document.predicate))),
         )
 
@@ -89,3 +91,15 @@ def told(document: Document) -> Rule:
         description=about.description,
         tags=about.tags,
     )
+
+
+def _measured(predicate: Predicate, fields: Fields) -> dict[str, Value]:
+    """Return each value that was compared with a number, and its threshold as a rule writes it (`name|gte`)."""
+    match predicate:
+        case And(parts) | Or(parts):
+            return {name: value for part in parts for name, value in _measured(part, fields).items()}
+        case Not(part):
+            return _measured(part, fields)
+        case Field(name, Compare(op, limit)):
+            return {name: fields.get(name), f"{name}|{op}": limit}
+    return {}
