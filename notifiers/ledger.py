@@ -45,6 +45,7 @@ class Ledger:
         self._keys: dict[str, str] = {}  # incident id -> key
         self._past: dict[str, Incident] = {}  # earlier occurrences of which somebody is still owed a message
         self._marks: dict[str, datetime] = {}  # transitions of alerts that were seen, and when
+        self._done: dict[str, datetime] = {}  # sends that arrived, and when
         self._owed: dict[str, dict[str, Pending]] = {}  # receiver -> send id -> what it must still get, in order
         self._receipts: dict[tuple[str, str, int], str] = {}
         self._down: dict[str, dict[int, Down]] = {}
@@ -121,8 +122,11 @@ class Ledger:
     # Applying: the only way in which the ledger changes, live and replayed.
 
     def apply(self, entry: Entry) -> None:
+        """Take in one record. Where two notifiers wrote of the same alert (one of them overtaken), the first counts."""
+        if entry.transition and entry.transition.mark and self.knows(entry.transition.mark):
+            return
         if entry.cause:
-            self.positions[entry.cause.topic] = entry.cause.offset + 1
+            self.positions[entry.cause.topic] = max(self.positions.get(entry.cause.topic, 0), entry.cause.offset + 1)
         if entry.silence:
             self.silences.put(entry.silence)
         if entry.carried:
@@ -141,6 +145,7 @@ class Ledger:
         }
         self._keys = {one.id: key for key, one in self.incidents.items()}
         self._marks = {mark: seen for mark, seen in self._marks.items() if now - seen < _FORGOTTEN}
+        self._done = {send: told for send, told in self._done.items() if now - told < _FORGOTTEN}
         self._receipts = {place: said for place, said in self._receipts.items() if place[0] in self._keys}
         receipts: dict[str, list[tuple[str, int, str]]] = {}
         for (incident, receiver, channel), receipt in self._receipts.items():
@@ -211,6 +216,8 @@ class Ledger:
         gathered.add(over + alert.rule.title, line, time)
 
     def _intend(self, send: Send, time: datetime) -> None:
+        if send.id in self._done:
+            return
         owed = self._owed.setdefault(send.receiver, {})
         known = owed.get(send.id)
         owed[send.id] = replace(known, send=send, open=True) if known else Pending(send, time, open=True)
@@ -230,6 +237,8 @@ class Ledger:
         down = self._down.setdefault(answer.receiver, {})
         if answer.done:
             owed.pop(answer.send, None)
+            if answer.receipt:
+                self._done[answer.send] = time
             down.pop(answer.channel, None)
             if answer.receipt and answer.incident:
                 self._receipts[answer.incident, answer.receiver, answer.channel] = answer.receipt

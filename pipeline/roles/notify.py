@@ -61,11 +61,12 @@ class Notify:
         self._owner = False
         self._now: datetime | None = None
         self._carried: datetime | None = None
+        self._end = 0  # where the log ends if nobody else writes to it
         self._outcomes: list[Outcome] = []  # what ended and is not yet written down
 
     def step(self, now: datetime) -> bool:
         answered = self._hear(now)
-        if answered:
+        if answered and self._ledger is not None:
             self._send(now)  # what is owed next does not wait for the next alert
         wait = min(_WAIT_BUSY, self._wait) if self._postman.busy else self._wait
         batch = self._stream.read(ALERTS, _GROUP, _LIMIT, wait)
@@ -105,6 +106,7 @@ class Notify:
 
     def _take_over(self, now: datetime) -> None:
         """Replay the log, and read on behind what it has decided."""
+        self._end = self._stream.ends(INCIDENTS).get(0, 0)
         ledger = replayed(self._stream, self._policy, own_group(_GROUP))
         self._ledger, self._judge = ledger, Judge(self._policy, ledger)
         owed = list(ledger.owed())
@@ -192,6 +194,7 @@ class Notify:
         messages = [Message(_key(entry), entry.model_dump_json(exclude_none=True).encode()) for entry in entries]
         try:
             self._stream.append(INCIDENTS, messages)
+            self._end += len(messages)
         except StreamUnavailable:
             self._ledger = None  # the log may hold them or not: it is read again before anything is decided
             raise
@@ -230,6 +233,10 @@ class Notify:
                 if isinstance(step, Try):
                     fresh.append(Entry(time=now, intended=(step.send,)))
         self._write(fresh)
+        if sends and self._stream.ends(INCIDENTS).get(0, 0) != self._end:
+            _log.warning("another notifier writes: nothing is sent before its records are read")
+            self._ledger = None
+            return
         for send in sends:
             self._dispatch(send, now)
 

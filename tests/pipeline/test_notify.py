@@ -317,3 +317,15 @@ def test_what_is_owed_next_does_not_wait_for_the_next_alert(tmp_path: Path) -> N
     notify.close()
     stream.close()
     assert all(wait < 0.1 for begun, wait in stream.seen if 0 < begun < 5)
+
+
+def test_who_was_overtaken_without_knowing_sends_nothing_before_it_has_read_what_the_other_wrote(
+    desk: Desk, pager: Recorder
+) -> None:
+    desk.settle()
+    other = Desk(desk.folder, security=[pager])
+    desk.tell(root_login("e1"))
+    other.settle()
+    desk.settle()
+    assert [one.startswith("Root login") for one in pager.subjects()] == [True]
+    other.close()
