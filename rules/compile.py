@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import ahocorasick_rs
 
@@ -25,6 +25,8 @@ from rules.values import number_of, text_of
 MEMO_VALUES = 20_000  # a field; forgotten all at once
 MEMO_LONGEST = 512  # longer values hardly repeat
 INDEX_LONGEST = 8_192  # a longer value is not indexed: its rules are decided one by one, in time linear in it
+
+_NO_HITS: Final[frozenset[int]] = frozenset()
 
 T = TypeVar("T")
 
@@ -49,7 +51,8 @@ class FieldIndex:
                 self._add(1 << bit, slot, atom, places)
         self.any_regex = reduce(or_, self.regexes.values(), 0)
         self.searches = [(bits, [searcher(*one) for one in found]) for found, bits in self.regexes.items()]
-        self._find = _finder(literals)
+        self._find = ahocorasick_rs.AhoCorasick(literals, store_patterns=False).find_matches_as_indexes
+        self._is_plain = not self._by_number
         self._met_by: dict[frozenset[int], int] = {}
         self.memo: dict[str, int] = {}
         self.memo_int: dict[int, int] = {}
@@ -74,9 +77,10 @@ class FieldIndex:
         """Return the branches that a value (of any kind) does not rule out; regular expressions are not yet asked."""
         if isinstance(value, str):
             return self.of_text(value)
+        if type(value) is int:
+            return self.of_int(value)
         if isinstance(value, list):
-            found = [self._one(one) for one in value if one is not None]
-            return self._together(found)
+            return self._together([self._one(one) for one in value if one is not None])
         return self.absent if value is None else self._one(value)
 
     def _together(self, found: Sequence[int]) -> int:
@@ -99,27 +103,40 @@ class FieldIndex:
         found = self.memo.get(value)
         if found is None:
             self.misses += 1
-            found = self._one(value)
+            found = self._plain(value) if self._is_plain and value.isascii() else self._one(value)
             if len(value) <= MEMO_LONGEST:
                 if len(self.memo) >= MEMO_VALUES:
                     self.memo.clear()
                 self.memo[value] = found
         return found
 
+    def _plain(self, value: str) -> int:
+        """The usual case of `_one`, without detours: ASCII, and no numbers asked for."""
+        if len(value) > INDEX_LONGEST:
+            return self._every
+        found = self._find(f"{BEGIN}{value.lower()}{END}", overlapping=True)
+        hits = frozenset([hit[0] for hit in found]) if found else _NO_HITS
+        known = self._met_by.get(hits)
+        out = self._remember(hits) if known is None else known
+        return self._long_enough(out, value) if self._least else out
+
+    def _long_enough(self, left: int, text: str) -> int:
+        for least, bits in self._least.items():
+            if len(text) < least:
+                left &= ~bits
+        return left
+
     def _one(self, value: Scalar) -> int:
         text = value if isinstance(value, str) else text_of(value)
         if text is None or len(text) > INDEX_LONGEST or isinstance(value, dict):
             return self._every
-        hits = frozenset(self._find(f"{BEGIN}{fold(text)}{END}"))
+        hits = frozenset([hit[0] for hit in self._find(f"{BEGIN}{fold(text)}{END}", overlapping=True)])
         if self._by_number or not text.isascii():
             out = self._met(hits, number_of(value), wide=not text.isascii())
         else:
             known = self._met_by.get(hits)
             out = self._remember(hits) if known is None else known
-        for least, bits in self._least.items():
-            if len(text) < least:
-                out &= ~bits
-        return out
+        return self._long_enough(out, text)
 
     def _remember(self, hits: frozenset[int]) -> int:
         """Values differ more than what is found in them."""
@@ -152,15 +169,6 @@ def _mask(bits: Mapping[int, object]) -> int:
     return reduce(or_, (1 << bit for bit in bits), 0)
 
 
-def _finder(literals: Sequence[str]) -> Callable[[str], list[int]]:
-    """Return the places of all literals that are in a text."""
-    if not literals:
-        return lambda text: []
-    automaton = ahocorasick_rs.AhoCorasick(literals, store_patterns=False)
-    find = automaton.find_matches_as_indexes
-    return lambda text: [found[0] for found in find(text, overlapping=True)]
-
-
 def _ordered(asked: Mapping[str, Mapping[int, object]]) -> list[str]:
     """Put first the fewest fields of which every branch asks one: where they rule all out, no other is looked at."""
     out: list[str] = []
@@ -187,8 +195,7 @@ class Index(Generic[T]):
         self._every = every
         self._keywords = FieldIndex(asked.pop(KEYWORDS), every) if KEYWORDS in asked else None
         self.fields = [(name, FieldIndex(asked[name], every)) for name in _ordered(asked)]
-        self._indexes = [index for _, index in self.fields]
-        self._any_regex = reduce(or_, (index.any_regex for index in self._indexes), 0)
+        self._any_regex = reduce(or_, (index.any_regex for _, index in self.fields), 0)
 
     def _add(self, place: int, branch: Branch, asked: dict[str, dict[int, Sequence[Atom]]]) -> None:
         bit = len(self._owner)
@@ -202,34 +209,26 @@ class Index(Generic[T]):
         return self._keywords is not None
 
     def candidates(self, fields: Fields) -> list[T]:
-        """Return what may hold, in the order given."""
-        get = fields.get
-        values = [get(name) for name, _ in self.fields]
-        left = self._left(values)
-        if left and self._keywords is not None:
-            left &= self._keyword_mask(self._keywords, fields)
-        return self._owners(left, values) if left else []
-
-    def candidates_of(self, values: Sequence[Value]) -> list[T]:
-        """The same for values in the order of `fields`. Keywords are not looked at."""
-        left = self._left(values)
-        return self._owners(left, values) if left else []
-
-    def _left(self, values: Sequence[Value]) -> int:
+        """Return what may hold of an event's fields, in the order given."""
         left = self._every
-        for index, value in zip(self._indexes, values, strict=False):
-            if value is None:
-                left &= index.absent
-            elif type(value) is str:
-                known = index.memo.get(value)
-                left &= known if known is not None else index.of_text(value)
-            elif type(value) is int:
-                left &= index.of_int(value)
-            else:
-                left &= index.mask(value)
+        for name, index in self.fields:
+            left &= index.mask(fields.get(name))
             if not left:
-                break
-        return left
+                return []
+        if self._keywords is not None:
+            left &= self._keyword_mask(self._keywords, fields)
+        return self._owners(left, lambda place: fields.get(self.fields[place][0])) if left else []
+
+    def reading(self, attributes: Mapping[str, str]) -> Callable[[object], list[T]]:
+        """Return `candidates` for objects that hold the fields under these attributes, keywords left out."""
+        names = [attributes[name] for name, _ in self.fields]
+        narrow = _narrowing(names, [index for _, index in self.fields], self._every)
+
+        def candidates(event: object) -> list[T]:
+            left = narrow(event)
+            return self._owners(left, lambda place: getattr(event, names[place])) if left else []
+
+        return candidates
 
     @staticmethod
     def _keyword_mask(index: FieldIndex, fields: Fields) -> int:
@@ -238,14 +237,46 @@ class Index(Generic[T]):
             values += value if isinstance(value, list) else [value]
         return index.mask(values)
 
-    def _owners(self, left: int, values: Sequence[Value]) -> list[T]:
+    def _owners(self, left: int, value: Callable[[int], Value]) -> list[T]:
         if left & self._any_regex:
-            for index, value in zip(self._indexes, values, strict=False):
+            for place, (_, index) in enumerate(self.fields):
                 if left & index.any_regex:
-                    left &= ~index.refuted(left & index.any_regex, value)
+                    left &= ~index.refuted(left & index.any_regex, value(place))
         places: set[int] = set()
         while left:
             lowest = left & -left
             places.add(self._owner[lowest.bit_length() - 1])
             left ^= lowest
         return [self.items[place] for place in sorted(places)]
+
+
+_EACH_FIELD = """
+    value = event.{attribute}
+    if value is None:
+        left &= absent{n}
+    elif type(value) is str:
+        known = memo{n}.get(value)
+        if known is not None:
+            left &= known
+        elif left & asks{n}:
+            left &= text{n}(value)
+    else:
+        left &= mask{n}(value)
+    if not left:
+        return 0"""
+
+
+def _narrowing(attributes: Sequence[str], indexes: Sequence[FieldIndex], every: int) -> Callable[[object], int]:
+    """Return a function made for these fields, which is twice as fast as a loop over them. A value that no branch
+    left asks anything of is not looked into."""
+    names: dict[str, object] = {"every": every}
+    body = ["def narrow(event):\n    left = every"]
+    for n, (attribute, index) in enumerate(zip(attributes, indexes, strict=True)):
+        assert attribute.isidentifier()
+        names |= {f"absent{n}": index.absent, f"asks{n}": every & ~index.absent, f"memo{n}": index.memo}
+        names |= {f"text{n}": index.of_text, f"mask{n}": index.mask}
+        body.append(_EACH_FIELD.format(n=n, attribute=attribute))
+    exec("\n".join([*body, "    return left"]), names)
+    narrow = names["narrow"]
+    assert callable(narrow)
+    return narrow

@@ -37,7 +37,7 @@ class _View:
     """The rules that events of some origins are seen by."""
 
     index: Index[Judge]
-    values: Callable[[object], tuple[Value, ...]]  # of the index's fields, off the event's struct
+    candidates: Callable[[object], list[Judge]]  # for an event's struct
 
 
 class Matcher:
@@ -50,7 +50,7 @@ class Matcher:
         names = dict.fromkeys(ORIGIN_FIELDS)
         names.update(dict.fromkeys(name for _, asked, _ in self._rules for name in sorted(fields_of(asked))))
         self._attributes = {name: f"f{place}" for place, name in enumerate(names)}
-        self._decode = _decoder(self._attributes)
+        self._decode = reader(self._attributes)
         self._origin_key = attrgetter(*(self._attributes[name] for name in ORIGIN_FIELDS[:6]))
         self._program = attrgetter(self._attributes["process.name"])
         self._views: dict[tuple[int, ...], _View | None] = {}
@@ -80,7 +80,7 @@ class Matcher:
             fields: Fields = msgspec.json.decode(record)
             judges = view.index.candidates(fields)
         else:
-            judges = view.index.candidates_of(view.values(event))
+            judges = view.candidates(event)
             fields = msgspec.json.decode(record) if judges else {}
         return [hit for judge in judges if (hit := judge(fields)) is not None], fields
 
@@ -106,12 +106,10 @@ class Matcher:
 
     def _built(self, rules: Sequence[tuple[Sees, p.Predicate, Judge]]) -> _View:
         index = Index([(asked, judge) for _, asked, judge in rules])
-        attributes = [self._attributes[name] for name, _ in index.fields]
-        # attrgetter of a single name gives no tuple; a second one does no harm.
-        return _View(index, attrgetter(*attributes, *(["f0", "f0"] if len(attributes) < 2 else [])))
+        return _View(index, index.reading(self._attributes))
 
 
-def _decoder(attributes: dict[str, str]) -> Callable[[bytes], object]:
+def reader(attributes: dict[str, str]) -> Callable[[bytes], object]:
     """Return a decoder of only these fields. Absent and null are both None: the index need not tell them apart."""
     fields: list[tuple[str, type, object]] = [(attribute, Any, None) for attribute in attributes.values()]
     renamed = {attribute: name for name, attribute in attributes.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from rules.compile import Index
 from rules.evaluate import compiled
+from rules.matcher import reader
 from rules.ruleset import load
 from tests.rules import generate, naive
 
@@ -159,9 +161,14 @@ def test_the_compiled_rule_set_agrees_with_the_naive_evaluator(
     named = [rule | {"title": f"rule {number}"} for number, rule in enumerate(rules)]
     ruleset = load([("t.yml", yaml.safe_dump_all(named, allow_unicode=True))], {})
     index = Index([(rule.predicate, (rule, compiled(rule.predicate))) for rule in ruleset.rules])
+    attributes = {name: f"f{place}" for place, (name, _) in enumerate(index.fields)}
+    decode, candidates = reader(attributes), index.reading(attributes)
     loaded = {rule.about.title for rule in ruleset.rules}
     for event in events:
         held = {rule.about.title for rule, holds in index.candidates(event) if holds(event)}
+        if not index.reads_everything:
+            found = candidates(decode(json.dumps(event).encode()))
+            assert held == {rule.about.title for rule, holds in found if holds(event)}
         assert held == {rule["title"] for rule in named if rule["title"] in loaded and naive.matches(rule, event)}, (
             event
         )
