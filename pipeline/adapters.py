@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from pipeline.config import secret
 from pipeline.indexes import Index
 from pipeline.settings import Config, FileSettings, HostMetricsSettings, JournaldSettings
 from pipeline.streams import Stream
+from rules.event import CLASSES
 
 if TYPE_CHECKING:
     from collectors.sources import Source
@@ -33,7 +35,13 @@ def open_stream(config: Config) -> Stream:
         return open_files(config, "stream")
     from pipeline.streams.kafka import KafkaStream
 
-    return KafkaStream(settings.servers, security=settings.security, prefix=settings.topic_prefix)
+    return KafkaStream(
+        settings.servers,
+        security=settings.security,
+        prefix=settings.topic_prefix,
+        partitions=settings.partitions,
+        keep=settings.keep,
+    )
 
 
 def open_files(config: Config, name: str) -> SqliteStream:
@@ -60,6 +68,25 @@ def open_index(config: Config) -> Index:
         ca_file=settings.ca_file,
         prefix=settings.prefix,
     )
+
+
+def keep_index(index: Index, config: Config, now: datetime) -> int:
+    """Drop whole indexes whose time is over, then the oldest above the limit; return how many went."""
+    from pipeline.indexes import Retained
+    from pipeline.indexes.retention import expire, shrink
+
+    assert isinstance(index, Retained)
+    keep = config.index.keep
+    by_class = {name: getattr(keep, name) or keep.default for name in CLASSES}
+    dropped = expire(index, by_class, now)
+    if config.index.kind == "sqlite":
+        dropped += shrink(index, _bytes(config.index.limit, state.folder(config)), now)
+    return dropped
+
+
+def _bytes(limit: int | str, place: Path) -> int:
+    """Return a limit in bytes; a share is of the disk that the place is on."""
+    return limit if isinstance(limit, int) else shutil.disk_usage(place).total * int(limit.rstrip("%")) // 100
 
 
 def open_channels(config: Config) -> dict[str, list[Channel]]:

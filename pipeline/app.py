@@ -9,11 +9,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 
 from collectors.assemble import Environments
 from pipeline import __version__, state
-from pipeline.adapters import build_policy, open_channels, open_feeds, open_files, open_index, open_rules, open_stream
+from pipeline.adapters import (
+    build_policy,
+    keep_index,
+    open_channels,
+    open_feeds,
+    open_files,
+    open_index,
+    open_rules,
+    open_stream,
+)
 from pipeline.indexes import IndexUnavailable
 from pipeline.roles import Role
 from pipeline.settings import Config
@@ -22,7 +32,7 @@ from pipeline.streams import Stream, StreamUnavailable
 __all__ = ["ROLES", "build", "now", "open_files", "open_index", "open_rules", "open_stream", "pause", "run", "running"]
 
 ROLES = ("collect", "detect", "index", "notify")
-_IDLE_SECONDS = 0.1  # between looks at the sources
+_IDLE_SECONDS = {"collect": 0.1, "keep": 10.0}  # between looks; the other roles wait within their reads
 _LONGEST_WAIT = 10.0  # seconds between tries while something is away
 _log = logging.getLogger("tocsin")
 
@@ -55,7 +65,8 @@ def build(role: str, config: Config, opened: ExitStack) -> Role:
         case "index":
             from pipeline.roles.index import Indexer
 
-            return Indexer(stream(), opened.enter_context(closing(open_index(config))))
+            index = opened.enter_context(closing(open_index(config)))
+            return Indexer(stream(), index, expire=partial(keep_index, index, config))
         case "notify":
             from pipeline.roles.notify import Notify
 
@@ -168,8 +179,8 @@ def _stepped(role: Role, failures: int, stop: threading.Event) -> int:
         return failures + 1
     if failures:
         _log.info("goes on", extra={"role": role.name})
-    if not busy and role.name in ("collect", "keep"):
-        stop.wait(_IDLE_SECONDS)
+    if not busy:
+        stop.wait(_IDLE_SECONDS.get(role.name, 0))
     return 0
 
 

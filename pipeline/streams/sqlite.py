@@ -47,7 +47,9 @@ class SqliteStream:
         gained: frozenset[int] = frozenset()
         place = (topic, group)
         if place not in self._next:
-            self._next[place] = self.committed(topic, group).get(0, 0)
+            committed = self.committed(topic, group)
+            begin = 0 if topic == STATE else self.journal.begin(topic)
+            self._next[place] = committed.get(0, begin)
             gained = frozenset({0})
         found = self._from(topic, self._next[place], limit)
         if not found and not gained and wait > 0:
