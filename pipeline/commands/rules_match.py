@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -49,14 +50,21 @@ def _event(line: bytes, number: int) -> dict[str, Value] | None:
     if not line.strip():
         return None
     try:
-        found = msgspec.json.decode(line)
+        found = _decoded(line)
         if isinstance(found, dict):
             return flatten(found)
         reason = "not an object"
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         reason = str(error)
     click.echo(f"line {number}: {reason}", err=True)
     return None
+
+
+def _decoded(line: bytes) -> object:
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return json.loads(line)  # takes half a surrogate pair, too, which other tools write
 
 
 def _time(value: Value) -> datetime | None:

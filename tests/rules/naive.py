@@ -62,7 +62,7 @@ def _value(
     field: str, modifiers: list[str], value: Any, event: Mapping[str, Any], lists: Mapping[str, list[str]]
 ) -> bool:
     if "exists" in modifiers:
-        return (field in event) == value
+        return (field in event) is value
     if field:
         found = event.get(field)
         candidates = found if isinstance(found, list) and found else [None] if isinstance(found, list) else [found]
