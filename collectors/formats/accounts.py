@@ -159,11 +159,15 @@ def _base(action: str, types: tuple[str, ...], outcome: str) -> Fields:
     }
 
 
+# These say no actor: their user is the one that was changed, as Elastic's integration and SIEM rules have it.
+_NAMED: Final = frozenset({"group-member-added", "group-member-removed", "user-deleted"})
+
+
 def _filled(fields: Fields, names: tuple[str, ...], values: tuple[str | None, ...]) -> Fields:
     for name, value in zip(names, values, strict=False):
         if value:
             fields[name] = value.strip(" ")
-    if "user.target.name" in fields:
+    if fields["event.action"] in _NAMED and "user.target.name" in fields:
         fields.setdefault("user.name", fields["user.target.name"])
     return fields
 

@@ -13,7 +13,7 @@ _SHAPES: Final = (
     (re.compile(r"(?:node=\S+ )?type=[A-Z0-9_\[\]]+ (?:msg=)?audit\("), ("auditd",)),
     (re.compile(r"<\d{1,3}>"), ("syslog",)),
     (re.compile(r"\ufeff?<Event[ >]"), ("windows-event",)),
-    (re.compile(r"\s*<AUDIT_RECORD"), ("mysql-audit-xml",)),
+    (re.compile(r"\s*<(?:AUDIT_RECORD|AUDIT>|/AUDIT>|\?xml)"), ("mysql-audit-xml",)),
     (re.compile(r"AUDIT: "), ("pgaudit",)),
     (re.compile(r"# (?:Time|User@Host): "), ("mysql-slow",)),
     (re.compile(r"\d{8} \d\d:\d\d:\d\d,"), ("mariadb-audit",)),
@@ -83,7 +83,8 @@ def continues(first: str, line: str) -> bool:
     rule = FORMATS[names[0]].continues
     if rule is None or not rule(first, line):
         return False
-    return line[:1] in (" ", "\t", "") or names[0] == "auditd" or (names != _ELSE and candidates(line) == _ELSE)
+    other = candidates(line)
+    return line[:1] in (" ", "\t", "") or (names != _ELSE and other in (names, _ELSE))
 
 
 def quoting(first: str) -> str | None:

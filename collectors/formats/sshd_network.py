@@ -103,11 +103,8 @@ def received(message: str) -> Fields | None:
     found = _DISCONNECT.match(message, 25) if message.startswith("Received disconnect from ") else None
     if found is None:
         return None
-    host, port, code, reason, preauth = found.groups()
-    by_application = code == "11"
-    fields = base(
-        "ssh_disconnected", "unknown" if by_application and not preauth else "failure", NETWORK, "Received disconnect"
-    )
+    host, port, code, reason, _ = found.groups()  # the peer's reason may itself end with [preauth]: it decides nothing
+    fields = base("ssh_disconnected", "unknown" if code == "11" else "failure", NETWORK, "Received disconnect")
     fields["event.reason"] = reason
     number(fields, "system.auth.ssh.disconnect_code", code)
     source(fields, host, port)

@@ -181,7 +181,9 @@ def tagged(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
         return understand("", fields)
     groups = found.groups()
     program = groups[0] or (groups[2] if len(groups) > 2 else "")
-    fields["process.name"] = program.rpartition("/")[2] if program.startswith("/") else program
+    fields["process.name"] = (program.rpartition("/")[2] if program.startswith("/") else program).partition("(")[
+        0
+    ] or program
     if len(groups) > 1 and groups[1]:
         number(fields, "process.pid", groups[1])
     at = found.end()

@@ -44,7 +44,13 @@ _ABBREVIATIONS: Final = {
 
 
 def moment(parts: tuple[int, int, int, int, int, int], micro: int, zone: tzinfo) -> datetime:
-    """Return the moment of year, month, day, hour, minute, second in a zone. Raises ParseError if there is none."""
+    """Return the moment of year, month, day, hour, minute, second in a zone, in UTC (two times of one zone do not
+    compare as moments where summer time ends). Raises ParseError if there is none."""
+    here = _here(parts, micro, zone)
+    return here if zone is UTC else here.astimezone(UTC)
+
+
+def _here(parts: tuple[int, int, int, int, int, int], micro: int, zone: tzinfo) -> datetime:
     year, month, day, hour, minute, second = parts
     if not 1 < year < 9999:  # what every zone's calendar holds
         raise ParseError(f"no such time: year {year}")
@@ -58,11 +64,11 @@ def moment(parts: tuple[int, int, int, int, int, int], micro: int, zone: tzinfo)
 
 def local(parts: tuple[int, int, int, int, int, int], micro: int, ctx: Context) -> datetime:
     """Return the moment of a time that states no zone: the context's, and of two the one that was just now."""
-    first = moment(parts, micro, ctx.zone)
+    here = _here(parts, micro, ctx.zone)
     if ctx.zone is UTC:
-        return first
-    second = first.replace(fold=1)
-    if second.utcoffset() != first.utcoffset() and ctx.received - _HOUR < second <= ctx.received + _MINUTE:
+        return here
+    first, second = here.astimezone(UTC), here.replace(fold=1).astimezone(UTC)
+    if second > first and ctx.received - _HOUR < second <= ctx.received + _MINUTE:
         return second
     return first
 
@@ -135,10 +141,10 @@ def zone(text: str) -> tzinfo:
 
 def abbreviated(parts: tuple[int, int, int, int, int, int], micro: int, name: str, ctx: Context) -> datetime:
     """Return the moment of a time whose zone is a short name, such as PostgreSQL's %t writes it."""
-    here = local(parts, micro, ctx)
+    here = _here(parts, micro, ctx.zone)
     for candidate in (here, here.replace(fold=1)):
         if candidate.tzname() == name:
-            return candidate
+            return candidate.astimezone(UTC)
     if name in _ABBREVIATIONS:
         return moment(parts, micro, timezone(timedelta(minutes=_ABBREVIATIONS[name])))
     return moment(parts, micro, zone(name))

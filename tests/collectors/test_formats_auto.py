@@ -1,5 +1,7 @@
 """`auto` reads a record as the format that is named would, on every open case."""
 
+# ruff: noqa: E501  log lines are as long as they are
+
 from __future__ import annotations
 
 import json

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ from collectors.framing import Frame, Lines
 def frames_of(data: bytes, cuts: list[int], limit: int) -> list[Frame]:
     lines = Lines(limit=limit)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    out = [frame for a, b in zip(edges, edges[1:], strict=False) for frame in lines.feed(data[a:b])]
+    out = [frame for a, b in pairwise(edges) for frame in lines.feed(data[a:b])]
     last = lines.flush()
     return [*out, last] if last is not None else out
 

@@ -1,0 +1,89 @@
+"""What a statement does, in each dialect."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from collectors.formats.sql import classify
+from collectors.formats.sql_lexer import Dialect, redacted
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "kind", "operation", "name"),
+    [
+        ("postgresql", "SELECT * FROM public.orders", "read", "SELECT", "public.orders"),
+        ("postgresql", 'update "Order Lines" set a = 1', "write", "UPDATE", "Order Lines"),
+        ("postgresql", "DROP TABLE IF EXISTS a.b CASCADE", "ddl", "DROP TABLE", "a.b"),
+        ("postgresql", "SELECT 1; DROP TABLE t", "ddl", "DROP TABLE", "t"),
+        ("postgresql", "SELECT '; DROP TABLE t'", "read", "SELECT", None),
+        ("postgresql", "SELECT $a$ ; DROP TABLE t $a$", "read", "SELECT", None),
+        ("postgresql", "/* a /* b */ DROP TABLE x; */ SELECT 1", "read", "SELECT", None),
+        ("postgresql", "WITH x AS (DELETE FROM a RETURNING *) SELECT * FROM x", "write", "DELETE", "a"),
+        ("postgresql", "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", "write", "INSERT", "t"),
+        ("postgresql", "EXPLAIN DELETE FROM t", "read", "EXPLAIN", None),
+        ("postgresql", "EXPLAIN ANALYZE DELETE FROM t", "write", "DELETE", "t"),
+        ("postgresql", "COPY t FROM STDIN", "write", "COPY", "t"),
+        ("postgresql", "COPY t TO '/tmp/x'", "read", "COPY", "t"),
+        ("postgresql", "DO $$ BEGIN DROP TABLE x; END $$", "ddl", "DO", "x"),
+        ("postgresql", "GRANT ALL ON TABLE t TO eve", "privilege", "GRANT", "t"),
+        ("postgresql", "ALTER ROLE eve SUPERUSER", "privilege", "ALTER ROLE", "eve"),
+        ("postgresql", "BEGIN", "session", "BEGIN", None),
+        ("postgresql", "PREPARE p AS DELETE FROM t WHERE a = $1", "write", "DELETE", "t"),
+        ("mysql", "/*!40000 DROP TABLE t */", "ddl", "DROP TABLE", "t"),
+        ("mysql", "/* DROP TABLE t */ SELECT 1", "read", "SELECT", None),
+        ("mysql", "SELECT 'a\\'; DROP TABLE t; -- '", "read", "SELECT", None),
+        ("mysql", "# c\nREPLACE INTO `s`.`t` VALUES (1)", "write", "REPLACE", "s.t"),
+        ("mysql", "LOAD DATA INFILE 'x' INTO TABLE t", "write", "LOAD", "t"),
+        ("mysql", "SET PASSWORD FOR root = 'x'", "privilege", "SET PASSWORD", None),
+        ("mssql", "RESTORE DATABASE [Shop_Production] FROM DISK = 'x'", "restore", "RESTORE DATABASE", "Shop_Production"),
+        ("mssql", "BACKUP LOG shop TO DISK = 'x'", "backup", "BACKUP LOG", "shop"),
+        ("mssql", "SELECT 1 DROP TABLE dbo.t", "ddl", "DROP TABLE", "dbo.t"),
+        ("mssql", "UPDATE TOP (5) dbo.[My Table] SET a = 1", "write", "UPDATE", "dbo.My Table"),
+        ("mssql", "EXEC sp_addrolemember 'db_owner', 'eve'", "privilege", "EXEC", "sp_addrolemember"),
+        ("mssql", "RESTORE HEADERONLY FROM DISK = 'x'", "read", "RESTORE HEADERONLY", None),
+    ],
+)  # fmt: skip
+def test_a_statement_is_of_this_kind_on_this_object(
+    dialect: Dialect, text: str, kind: str, operation: str, name: str | None
+) -> None:
+    found = classify(text, dialect)
+    assert found is not None
+    assert (found.kind, found.operation, found.object) == (kind, operation, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "unbounded"),
+    [
+        ("DELETE FROM t", True),
+        ("DELETE FROM t WHERE a = 1", False),
+        ("UPDATE t SET a = (SELECT b FROM c WHERE d = 1)", True),
+        ("UPDATE t SET a = 1 -- WHERE b = 2", True),
+        ("DELETE FROM t USING (SELECT 1) x WHERE t.a = x.a", False),
+        ("TRUNCATE t", True),
+        ("INSERT INTO t VALUES (1)", False),
+    ],
+)
+def test_a_write_without_where_says_so(text: str, unbounded: bool) -> None:
+    found = classify(text, "postgresql")
+    assert found is not None
+    assert found.unbounded is unbounded
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "mysql", "mssql", "ansi"])
+def test_a_comment_of_a_megabyte_changes_nothing_and_takes_no_time(dialect: Dialect) -> None:
+    started = time.process_time()
+    found = classify(f"/*{'x' * 1_000_000}*/ DELETE FROM t", dialect)
+    assert found is not None
+    assert found.kind == "write"
+    assert time.process_time() - started < 0.5
+
+
+def test_nothing_is_no_statement() -> None:
+    assert classify(" -- nothing\n", "postgresql") is None
+
+
+def test_redacting_takes_the_data_and_leaves_the_shape() -> None:
+    text = "UPDATE t SET a = 'secret', b = 42, c = $$x$$ WHERE d = E'it\\'s'"
+    assert redacted(text, "postgresql") == "UPDATE t SET a = ?, b = ?, c = ? WHERE d = ?"
