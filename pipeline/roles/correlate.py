@@ -6,7 +6,7 @@ a crash the matches since the last snapshot are fed again, and give the same ale
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -73,6 +73,10 @@ class Correlate:
         self._ruleset = ruleset
         if self._correlator is not None:
             self._correlator = self._correlator.reloaded(ruleset)
+
+    def hears_others(self, mine: Set[int]) -> bool:
+        """Whether matches of partitions that are not `mine` are correlated here."""
+        return self._owner and bool(self._partitions - mine)
 
     def step(self, now: datetime) -> bool:
         self._outbox.flush()

@@ -18,7 +18,8 @@ from rules.ruleset import RuleSet
 
 GROUP = "detect"
 BATCH = 2_000
-WAIT_SECONDS = 0.1  # how long an idle round waits for events before it looks at other workers' matches
+WAIT_SECONDS = 0.5  # how long an idle round waits for events
+SHARED_WAIT_SECONDS = 0.05  # where other workers' matches are waited for, too
 _TICK = b'"tocsin.record":"tick"'
 SECOND = timedelta(seconds=1)
 VERDICTS_KEPT = 200_000
@@ -54,7 +55,8 @@ class Detect:
 
     def _match(self, now: datetime) -> bool:
         self._outbox.flush()
-        batch = self._stream.read(EVENTS, GROUP, BATCH, WAIT_SECONDS)
+        shared = self._correlate.hears_others(self._partitions.keys())
+        batch = self._stream.read(EVENTS, GROUP, BATCH, SHARED_WAIT_SECONDS if shared else WAIT_SECONDS)
         if batch.gained or batch.lost:
             self._verdicts.clear()
         for partition in batch.lost:
