@@ -54,7 +54,7 @@ picture: env-dev  ## record the demo as docs/demo.svg
 	$(BIN)/python docs/record.py
 
 bench: env-dev  ## measure, against a named peer or limit each
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 lock:  ## pin everything anew, with hashes
 	$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv

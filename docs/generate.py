@@ -64,7 +64,7 @@ def _type(annotation: Any) -> str:
         return _type(args[0])
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_type(arg) for arg in args if arg is not type(None)))
-    if origin is list:
+    if origin in (list, tuple, frozenset):
         return f"list of {_type(args[0])}"
     if origin is dict:
         return f"{_type(args[0])} → {_type(args[1])}"
