@@ -24,6 +24,7 @@ PACKAGES = {
     "/usr/bin/ssh": "openssh-client",
     "/usr/sbin/rsyslogd": "rsyslog",
     "/usr/bin/sudo": "sudo",
+    "/usr/lib/systemd/systemd-journal-remote": "systemd-journal-remote",
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -31,7 +32,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 def main() -> int:
     """Fetch everything; always 0, since a missing part is told by the tests that need it."""
     parts: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("system packages (PostgreSQL with pgaudit, sshd, rsyslog, sudo)", packages),
+        ("system packages (PostgreSQL with pgaudit, sshd, rsyslog, sudo, journal-remote)", packages),
         ("Kafka", lambda: (cache.java_home(17), kafka.libraries())),
         ("Elasticsearch", lambda: (cache.java_home(21), elasticsearch.distribution())),
     )
