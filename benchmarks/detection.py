@@ -28,6 +28,7 @@ from rules.evaluate import Decide, compiled
 from rules.event import Fields
 from rules.matcher import reader
 from rules.ruleset import load
+from rules.values import flatten
 
 
 @dataclass
@@ -59,26 +60,25 @@ def ours(rules: Path, lines: Sequence[bytes]) -> tuple[int, Run]:
     start = time.process_time()
     bodies = matches = 0
     for line in lines:
-        if index.reads_everything:
-            fields: Fields = msgspec.json.decode(line)
-            found = index.candidates(fields)
-        else:
-            found = candidates(decode(line))
-            fields = msgspec.json.decode(line) if found else {}
+        fields = whole(line) if index.reads_everything else {}
+        found = candidates(decode(line), fields)
+        fields = fields or (whole(line) if found else {})
         bodies += len(found)
         matches += sum(holds(fields) for holds in found)
     included = time.process_time() - start
     missed = sum(part.misses for _, part in index.fields) / len(lines) / max(1, len(index.fields))
-    excluded = 0.0
-    if not index.reads_everything:
-        read = [decode(line) for line in lines]
-        for _, part in index.fields:
-            part.memo.clear()
-        start = time.process_time()
-        for event in read:
-            candidates(event)
-        excluded = time.process_time() - start
+    read = [(decode(line), whole(line) if index.reads_everything else {}) for line in lines]
+    for _, part in index.fields:
+        part.memo.clear()
+    start = time.process_time()
+    for event, fields in read:
+        candidates(event, fields)
+    excluded = time.process_time() - start
     return len(active), Run(included, excluded, matches, bodies / len(lines), missed)
+
+
+def whole(line: bytes) -> Fields:
+    return flatten(msgspec.json.decode(line))
 
 
 def theirs(peer: str, rules: Path, events: Path) -> tuple[float, float, int]:

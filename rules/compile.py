@@ -80,14 +80,23 @@ class FieldIndex:
         if type(value) is int:
             return self.of_int(value)
         if isinstance(value, list):
-            return self._together([self._one(one) for one in value if one is not None])
+            return self.any_of([one for one in value if one is not None])
         return self.absent if value is None else self._one(value)
 
-    def _together(self, found: Sequence[int]) -> int:
-        """A list meets each thing that is asked by any of its elements: each by another one, if need be."""
-        if len(found) < 2:
-            return found[0] if found else self.absent
-        return reduce(or_, found) if len(self._base) == 1 else self._every
+    def any_of(self, values: Sequence[Scalar]) -> int:
+        """Several values meet each thing that is asked by any of them: each by another one, if need be."""
+        texts = [one if isinstance(one, str) else text_of(one) or "" for one in values]
+        if not texts:
+            return self.absent
+        if sum(map(len, texts)) > INDEX_LONGEST or any(isinstance(one, (dict, list)) for one in values):
+            return self._every
+        whole = f"{END}{BEGIN}".join(texts)
+        hits = self._hits(whole)
+        if self._by_number:
+            out = self._met(hits, [number for one in values if (number := number_of(one)) is not None], whole)
+        else:
+            out = self._known(hits) if whole.isascii() else self._met(hits, (), whole)
+        return self._long_enough(out, max(texts, key=len))
 
     def of_int(self, value: int) -> int:
         """Apart from texts and booleans, which a dict would take for the same."""
@@ -115,9 +124,7 @@ class FieldIndex:
         if len(value) > INDEX_LONGEST:
             return self._every
         found = self._find(f"{BEGIN}{value.lower()}{END}", overlapping=True)
-        hits = frozenset([hit[0] for hit in found]) if found else _NO_HITS
-        known = self._met_by.get(hits)
-        out = self._remember(hits) if known is None else known
+        out = self._known(frozenset([hit[0] for hit in found]) if found else _NO_HITS)
         return self._long_enough(out, value) if self._least else out
 
     def _long_enough(self, left: int, text: str) -> int:
@@ -130,28 +137,35 @@ class FieldIndex:
         text = value if isinstance(value, str) else text_of(value)
         if text is None or len(text) > INDEX_LONGEST or isinstance(value, dict):
             return self._every
-        hits = frozenset([hit[0] for hit in self._find(f"{BEGIN}{fold(text)}{END}", overlapping=True)])
-        if self._by_number or not text.isascii():
-            out = self._met(hits, number_of(value), wide=not text.isascii())
+        number = number_of(value) if self._by_number else None
+        if number is None and text.isascii():
+            out = self._known(self._hits(text))
         else:
-            known = self._met_by.get(hits)
-            out = self._remember(hits) if known is None else known
+            out = self._met(self._hits(text), () if number is None else (number,), text)
         return self._long_enough(out, text)
 
-    def _remember(self, hits: frozenset[int]) -> int:
+    def _hits(self, text: str) -> frozenset[int]:
+        return frozenset([hit[0] for hit in self._find(f"{BEGIN}{fold(text)}{END}", overlapping=True)])
+
+    def _known(self, hits: frozenset[int]) -> int:
         """Values differ more than what is found in them."""
-        if len(self._met_by) >= MEMO_VALUES:
-            self._met_by.clear()
-        out = self._met_by[hits] = self._met(hits, None, wide=False)
+        out = self._met_by.get(hits)
+        if out is None:
+            if len(self._met_by) >= MEMO_VALUES:
+                self._met_by.clear()
+            out = self._met_by[hits] = self._met(hits, (), "")
         return out
 
-    def _met(self, hits: Iterable[int], number: float | None, *, wide: bool) -> int:
-        met = [base | more for base, more in zip(self._base, self._wide, strict=True)] if wide else self._base.copy()
+    def _met(self, hits: Iterable[int], numbers: Iterable[float], text: str) -> int:
+        met = self._base.copy()
+        if not text.isascii():
+            met = [base | more for base, more in zip(met, self._wide, strict=True)]
         for hit in hits:
             for slot, bit in self._by_hit[hit]:
                 met[slot] |= bit
-        for slot, bit in self._by_number.get(number, ()) if number is not None else ():
-            met[slot] |= bit
+        for number in numbers:
+            for slot, bit in self._by_number.get(number, ()):
+                met[slot] |= bit
         return reduce(and_, met)
 
     def refuted(self, left: int, value: Value) -> int:
@@ -219,13 +233,16 @@ class Index(Generic[T]):
             left &= self._keyword_mask(self._keywords, fields)
         return self._owners(left, lambda place: fields.get(self.fields[place][0])) if left else []
 
-    def reading(self, attributes: Mapping[str, str]) -> Callable[[object], list[T]]:
-        """Return `candidates` for objects that hold the fields under these attributes, keywords left out."""
+    def reading(self, attributes: Mapping[str, str]) -> Callable[[object, Fields], list[T]]:
+        """Return `candidates` for an object that holds the fields under these attributes, and, where the index reads
+        everything, the whole event (else nothing is needed there)."""
         names = [attributes[name] for name, _ in self.fields]
         narrow = _narrowing(names, [index for _, index in self.fields], self._every)
 
-        def candidates(event: object) -> list[T]:
+        def candidates(event: object, whole: Fields) -> list[T]:
             left = narrow(event)
+            if left and self._keywords is not None:
+                left &= self._keyword_mask(self._keywords, whole)
             return self._owners(left, lambda place: getattr(event, names[place])) if left else []
 
         return candidates
@@ -234,8 +251,11 @@ class Index(Generic[T]):
     def _keyword_mask(index: FieldIndex, fields: Fields) -> int:
         values: list[Scalar] = []
         for value in fields.values():
-            values += value if isinstance(value, list) else [value]
-        return index.mask(values)
+            if isinstance(value, list):
+                values += value
+            elif value is not None:
+                values.append(value)
+        return index.any_of(values)
 
     def _owners(self, left: int, value: Callable[[int], Value]) -> list[T]:
         if left & self._any_regex:

@@ -37,7 +37,7 @@ class _View:
     """The rules that events of some origins are seen by."""
 
     index: Index[Judge]
-    candidates: Callable[[object], list[Judge]]  # for an event's struct
+    candidates: Callable[[object, Fields], list[Judge]]  # for an event's struct
 
 
 class Matcher:
@@ -76,12 +76,11 @@ class Matcher:
             view = self._remember(key, event)
         if view is None:
             return [], {}
-        if view.index.reads_everything:
-            fields: Fields = msgspec.json.decode(record)
-            judges = view.index.candidates(fields)
-        else:
-            judges = view.candidates(event)
-            fields = msgspec.json.decode(record) if judges else {}
+        fields = _whole(record) if view.index.reads_everything else {}
+        judges = view.candidates(event, fields)
+        if not judges:
+            return [], {}
+        fields = fields or _whole(record)
         return [hit for judge in judges if (hit := judge(fields)) is not None], fields
 
     def _key(self, event: object) -> object:
@@ -107,6 +106,11 @@ class Matcher:
     def _built(self, rules: Sequence[tuple[Sees, p.Predicate, Judge]]) -> _View:
         index = Index([(asked, judge) for _, asked, judge in rules])
         return _View(index, index.reading(self._attributes))
+
+
+def _whole(record: bytes) -> Fields:
+    fields: Fields = msgspec.json.decode(record)
+    return fields
 
 
 def reader(attributes: dict[str, str]) -> Callable[[bytes], object]:
