@@ -121,4 +121,5 @@ class JournaldSource:
         time = datetime.fromtimestamp(stamp / 1_000_000, UTC)
         fields: dict[str, Value] = {ecs: str(entry[name]) for name, ecs in _COPIED.items() if name in entry}
         backlog = self._first_until is not None and time < self._first_until
-        return Record(line, cursor.encode(), "journal", self._count, fields, time, backlog=backlog)
+        raw = msgspec.json.encode(entry, order="sorted")  # journalctl writes the fields in another order each time
+        return Record(raw, cursor.encode(), "journal", self._count, fields, time, backlog=backlog)
