@@ -43,6 +43,9 @@ def _sources(installation: Installation) -> int:
 
 
 def test_the_day(install: Install, heard: Heard, sshd: Sshd, postgres: Postgres, disk: Path, tmp_path: Path) -> None:
+    for database in ("acme_staging", "acme_production"):  # the day before dropped it
+        postgres.execute("dba", database, "CREATE TABLE IF NOT EXISTS customer (id integer)")
+        postgres.execute("dba", database, "ALTER TABLE customer OWNER TO developer")
     installation = install(_settings(sshd, postgres, disk))
     _watching(installation)
 
