@@ -99,7 +99,7 @@ class Correlate:
                 alerts += self._fed(self._correlator, message)
             except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
                 refused.append(dead_letter("correlate", message, error, now))
-        self._outbox.append(DEADLETTER, refused)
+        self._outbox.append(DEADLETTER, [*gone("correlate", MATCHES, batch.missing, now), *refused])
         self._outbox.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])
         if batch.messages:
             self._manifest.offset = batch.messages[-1].offset + 1
@@ -221,3 +221,23 @@ def dead_letter(stage: Literal["detect", "correlate"], message: Stored, error: E
         value=message.value.decode("utf-8", "backslashreplace"),
     )
     return Message(message.key, letter.model_dump_json().encode())
+
+
+def gone(stage: Literal["detect", "correlate"], topic: str, missing: Mapping[int, int], now: datetime) -> list[Message]:
+    """Return the records that say how much left the stream before it was judged: loss is a number."""
+    return [
+        Message(
+            "",
+            DeadLetter(
+                stage=stage,
+                reason=f"{count} records left the stream before they were judged",
+                time=now,
+                topic=topic,
+                partition=partition,
+                value="",
+            )
+            .model_dump_json()
+            .encode(),
+        )
+        for partition, count in missing.items()
+    ]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from pipeline.records import tick
-from pipeline.roles.correlate import Correlate, dead_letter
+from pipeline.roles.correlate import Correlate, dead_letter, gone
 from pipeline.roles.outbox import Outbox
 from pipeline.streams import DEADLETTER, EVENTS, MATCHES, Message, Stored, Stream
 from rules.event import Event, instant
@@ -64,7 +64,9 @@ class Detect:
         for partition in batch.gained:
             self._partitions[partition] = _Partition(now)
         self.lost += sum(batch.missing.values())
+        self._outbox.append(DEADLETTER, gone("detect", EVENTS, batch.missing, now))
         if not batch.messages:
+            self._outbox.flush()
             return False
         records: list[Record] = []
         refused: list[Message] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from pipeline import rulesets
 from pipeline.roles.detect import Detect
-from pipeline.streams import ALERTS, DEADLETTER, EVENTS, MATCHES, Message
+from pipeline.streams import ALERTS, DEADLETTER, EVENTS, MATCHES, Batch, Message
 from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from rules.event import Value, rfc3339
@@ -42,6 +43,33 @@ def shipped() -> RuleSet:
     ruleset = load(rulesets.sources(["builtin"], []), {"dbas": ("dba_ann",)})
     assert not ruleset.faults
     return ruleset
+
+
+class Passing:
+    """A Stream that passes everything on."""
+
+    def __init__(self, inner: SqliteStream) -> None:
+        self.inner = inner
+
+    def append(self, topic: str, messages: Sequence[Message]) -> None:
+        self.inner.append(topic, messages)
+
+    def read(self, topic: str, group: str, limit: int, wait: float) -> Batch:
+        return self.inner.read(topic, group, limit, wait)
+
+    def commit(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        self.inner.commit(topic, group, offsets)
+
+    def seek(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        self.inner.seek(topic, group, offsets)
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        return self.inner.ends(topic)
+
+    def committed(self, topic: str, group: str) -> Mapping[int, int]:
+        return self.inner.committed(topic, group)
+
+    def close(self) -> None: ...
 
 
 def event(number: int, fields: Mapping[str, Value], after: float = 0) -> Message:
@@ -132,3 +160,16 @@ def test_an_idle_partition_is_given_a_tick_each_second(stream: SqliteStream, shi
     ticks = [one for one in stream.read(EVENTS, "test", 100, 0).messages if b'"tick"' in one.value]
     assert len(ticks) == 3
     assert any(b"marker" in one.value for one in stream.read(MATCHES, "test", 100, 0).messages)
+
+
+def test_what_left_the_stream_before_it_was_judged_is_a_number(stream: SqliteStream, shipped: RuleSet) -> None:
+    class Late(Passing):
+        def read(self, topic: str, group: str, limit: int, wait: float) -> Batch:
+            found = self.inner.read(topic, group, limit, wait)
+            return replace(found, missing={0: 7}) if topic == EVENTS and found.gained else found
+
+    role = Detect(Late(stream), shipped, engine="test")
+    settle(role)
+    (letter,) = stream.read(DEADLETTER, "test", 10, 0).messages
+    assert b"7 records left the stream before they were judged" in letter.value
+    assert role.lost == 7
