@@ -12,6 +12,7 @@ Fields = dict[str, Value]
 _VSFTPD: Final = re.compile(
     r"\[(.*?)\] (OK|FAIL) (LOGIN|UPLOAD|DOWNLOAD|DELETE|MKDIR|RENAME|RMDIR|CHMOD): Client \"([^\"]*)\"(.*)$", re.DOTALL
 )
+_PUREFTPD: Final = re.compile(r"\((?:[^()\s]*)@([^()\s@]*)\) \[\w+\] (.*)$", re.DOTALL)
 _CONNECT: Final = re.compile(r"CONNECT: Client \"([^\"]*)\"")
 # "host (name[1.2.3.4]) - USER alice: Login successful." Some write ": " for " - ".
 _PROFTPD: Final = re.compile(r"(?:\S+ )?\((\S*)\[([^\]\s]*)\]\)(?: - |: )(.*)$", re.DOTALL)
@@ -44,6 +45,27 @@ def read_vsftpd(message: str) -> Fields | None:
     source(fields, host)
     if not login and '"' in rest:
         fields["file.path"] = rest.partition('"')[2].partition('"')[0]
+    return fields
+
+
+def read_pureftpd(message: str) -> Fields | None:
+    """(USER@HOST) [WARNING] Authentication failed for user [USER]; (?@HOST) [INFO] USER is now logged in."""
+    found = _PUREFTPD.match(message)
+    if found is None:
+        return None
+    host, said = found.groups()
+    failed = said.startswith("Authentication failed for user [")
+    good = said.endswith(" is now logged in")
+    login = failed or good
+    fields = _base(
+        "pure-ftpd",
+        "ftp_login" if login else "ftp_session",
+        "failure" if failed else "success" if good else "unknown",
+        ["authentication"] if login else ["network"],
+    )
+    source(fields, host)
+    if login:
+        fields["user.name"] = said[32:].removesuffix("]") if failed else said.removesuffix(" is now logged in")
     return fields
 
 

@@ -115,12 +115,28 @@ def parse(text: str, ctx: Context) -> Parsed:
 def _row(text: str) -> dict[str, str]:
     if text.lstrip().startswith("{"):
         record = object_of(text)
+        forwarded = _of_windows(record)
+        if forwarded is not None:
+            return forwarded
         return {
             name.lower(): str(value).strip()
             for name, value in record.items()
             if value is not None and not isinstance(value, dict | list)
         }
     return lines(text)
+
+
+def _of_windows(record: dict[str, object]) -> dict[str, str] | None:
+    """Read Windows event 33205 as Winlogbeat forwards it; None if the object is none."""
+    winlog, event = record.get("winlog"), record.get("event")
+    if not isinstance(winlog, dict):
+        return None
+    data = winlog.get("event_data")
+    texts = [*(data.values() if isinstance(data, dict) else []), record.get("message")]
+    row = lines(next((text for text in texts if isinstance(text, str) and "action_id:" in text), ""))
+    code = winlog.get("event_id") or (event.get("code") if isinstance(event, dict) else None)
+    row.setdefault("event_time", str(record.get("@timestamp", "")))
+    return {**row, "": str(code)} if code else row
 
 
 def lines(text: str) -> dict[str, str]:
@@ -197,7 +213,9 @@ def build(row: dict[str, str], ctx: Context) -> Parsed:
     action = row["action_id"].strip()
     called, kind, category = _ACTIONS.get(action, (action.lower(), "other", ""))
     fields["event.action"] = called
-    fields["event.code"] = action
+    fields["mssql.audit.action_id"] = action
+    if row.get(""):
+        fields["event.code"] = row[""]
     if category:
         fields["event.category"] = ["database", category]
     if "succeeded" in row:

@@ -76,6 +76,7 @@ _READERS: Final[dict[str, Reader]] = {
     "atd": sessions.read_cron,
     "vsftpd": ftp.read_vsftpd,
     "proftpd": ftp.read_proftpd,
+    "pure-ftpd": ftp.read_pureftpd,
     "dovecot": mail.read,
     "dovecot-auth": mail.read,
     "auth": mail.read,

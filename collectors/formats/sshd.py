@@ -100,7 +100,7 @@ _BY_WORD: Final[dict[str, Callable[[str], Fields | None]]] = {
     "Did": sshd_network.bad_protocol,
     "ROOT": sshd_login.root_refused,
     "refused": sshd_network.refused,
-    "Authentication": sshd_network.refused,
+    "Authentication": sshd_login.pam_alone,
     "message": _repeated,
     "reverse": sshd_network.mapping,
     "Address": sshd_network.mapping,

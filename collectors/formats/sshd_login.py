@@ -12,7 +12,7 @@ from typing import Final
 
 from collectors.formats.address import number, source
 from collectors.formats.sshd_fields import AUTH, LAST_FROM, Fields, base
-from collectors.formats.sshd_network import bare_peer
+from collectors.formats.sshd_network import bare_peer, refused
 
 # "... from ADDRESS port N ssh2" and what may follow: ": ED25519 SHA256:...", ": ruser ...", " [preauth]"
 _FROM: Final = re.compile(r" from (\S+) port (\d{1,5})(?: ssh([12]))?(?=$|: | \[preauth\]$)", re.ASCII)
@@ -151,6 +151,13 @@ def maximum(body: str) -> Fields | None:
         fields["system.auth.ssh.invalid_user"] = True
     source(fields, found[2], found[3])
     return fields
+
+
+def pam_alone(message: str) -> Fields | None:
+    """Authentication failure for USER from HOST, without `error: PAM: ` before it; or Authentication refused."""
+    if message.startswith(("Authentication failure for ", "Authentication error for ", "Authentication failed for ")):
+        return pam_verdict(f"PAM: {message}")
+    return refused(message)
 
 
 def root_refused(message: str) -> Fields | None:

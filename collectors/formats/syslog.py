@@ -37,7 +37,8 @@ _PLAIN: Final = re.compile(
 )
 _WEEKDAY: Final = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=[A-Z])")
 # A tag: the program, perhaps with a version, a path or "(pam_unix)", then its number in brackets.
-_TAG: Final = re.compile(r"([^\s:\[\]]{1,256}?)(?:\[([^\]\s]{1,64})\])?:(?= |$)(?<! :)")
+# gdm writes a "]" too many.
+_TAG: Final = re.compile(r"([^\s:\[\]]{1,256}?)\]?(?:\[([^\]\s]{1,64})\])?:(?= |$)(?<! :)")
 _TAG_NO_COLON: Final = re.compile(r"([^\s:\[\]]{1,256})\[(\d{1,10})\](?=:? )|\[([\w.-]{1,128})\]:?(?= )", re.ASCII)
 _VERSIONED: Final = re.compile(r"([\w.-]{1,64} [\d.]{1,32}):(?= )", re.ASCII)
 # "host sshd[12]: " without a time, as `journalctl -o short` cut short or a relay's template leaves it.

@@ -68,6 +68,7 @@ def parse(text: str, ctx: Context) -> Parsed:
             mssql_audit.lines(next((v for v in data.values() if "action_id:" in v), message)), ctx
         )
         fields.update(audited.fields)
+        fields["event.code"] = code
         return Parsed(audited.time or (found[0] if found else None), fields)
     return Parsed(found[0] if found else None, fields)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
@@ -58,13 +59,27 @@ def parse(name: str, host: str | None, zone: tzinfo, year: int | None, prefix: s
 def _records(file: BinaryIO, format_: Format) -> Iterator[Frame]:
     """Yield the records of a file as they come, so that `tail -f | tocsin parse` does not wait for the end."""
     lines, joiner = Lines(), Joiner(format_)
-    read = getattr(file, "read1", file.read)
-    while chunk := read(_CHUNK):
+    for chunk in _chunks(file):
         yield from joiner.feed(lines.feed(chunk))
     last = lines.flush()
     if last is not None:
         yield from joiner.feed([last])
     yield from joiner.flush()
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a file's bytes as they come; UTF-16 that says so (SQL Server writes its ERRORLOG in it) as UTF-8."""
+    read = getattr(file, "read1", file.read)
+    chunk = read(_CHUNK)
+    if not chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        while chunk:
+            yield chunk
+            chunk = read(_CHUNK)
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    while chunk:
+        yield decoder.decode(chunk).encode("utf-8", "replace")
+        chunk = read(_CHUNK)
 
 
 def _event(frame: Frame, format_: Format, ctx: Context, host: str | None) -> dict[str, object]:

@@ -37,7 +37,7 @@ from collectors.formats.sql_lexer import Dialect, redacted
         ("mysql", "# c\nREPLACE INTO `s`.`t` VALUES (1)", "write", "REPLACE", "s.t"),
         ("mysql", "LOAD DATA INFILE 'x' INTO TABLE t", "write", "LOAD", "t"),
         ("mysql", "SET PASSWORD FOR root = 'x'", "privilege", "SET PASSWORD", None),
-        ("mssql", "RESTORE DATABASE [Shop_Production] FROM DISK = 'x'", "restore", "RESTORE DATABASE", "Shop_Production"),
+        ("mssql", "RESTORE DATABASE [Shop_Production] FROM x", "restore", "RESTORE DATABASE", "Shop_Production"),
         ("mssql", "BACKUP LOG shop TO DISK = 'x'", "backup", "BACKUP LOG", "shop"),
         ("mssql", "SELECT 1 DROP TABLE dbo.t", "ddl", "DROP TABLE", "dbo.t"),
         ("mssql", "UPDATE TOP (5) dbo.[My Table] SET a = 1", "write", "UPDATE", "dbo.My Table"),
