@@ -68,7 +68,7 @@ def test_the_day(install: Install, heard: Heard, sshd: Sshd, postgres: Postgres,
     until(lambda: heard.pages(str(disk), "esolved"), "the end of the full disk on Slack", installation)
 
     query = "user.name:root AND event.outcome:success AND event.action:ssh_login"
-    until(lambda: installation.search(query), "the login in the index", installation)
+    until(lambda: any(map(_is_login, installation.search(query))), "the login in the index", installation)
     (login,) = [hit for hit in installation.search("user.name:root AND event.outcome:success") if _is_login(hit)]
     assert login["source.ip"] == "127.0.0.1"
     until(
@@ -80,4 +80,5 @@ def test_the_day(install: Install, heard: Heard, sshd: Sshd, postgres: Postgres,
 
 
 def _is_login(hit: dict[str, object]) -> bool:
-    return hit.get("event.action") == "ssh_login" and hit.get("event.kind") == "event"
+    """Say whether it is a login of this day; what stood in the log before is another's."""
+    return hit.get("event.action") == "ssh_login" and hit["event.kind"] == "event" and not hit.get("tocsin.backlog")

@@ -75,8 +75,10 @@ def _act(n: int, address: str, sshd: Sshd, postgres: Postgres) -> None:
 
 
 def _logins(installation: Installation) -> list[dict[str, object]]:
+    """Return the logins of this test; what stood in the log before is another's."""
     hits = installation.search("user.name:root AND event.outcome:success AND event.action:ssh_login")
-    return [hit for hit in hits if hit["event.kind"] == "event" and str(hit["source.ip"]) != "127.0.0.1"]
+    own = [hit for hit in hits if hit["event.kind"] == "event" and not hit.get("tocsin.backlog")]
+    return [hit for hit in own if hit["source.ip"] != "127.0.0.1"]
 
 
 def _posts(heard: Heard) -> list[str]:
