@@ -5,10 +5,25 @@ A reader is a pure function from the message to the fields that it understood, o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from collectors.formats import accounts, dropbear, ftp, login, mail, pam, sessions, sshd, sudo
+from collectors.formats import (
+    Context,
+    ParseError,
+    Parser,
+    accounts,
+    dropbear,
+    ftp,
+    login,
+    mail,
+    pam,
+    sessions,
+    sshd,
+    sudo,
+)
 from rules.event import Value
 
 Reader: TypeAlias = Callable[[str], dict[str, Value] | None]
@@ -32,6 +47,34 @@ def read_server_audit(message: str) -> dict[str, Value] | None:
     from collectors.formats import mariadb_audit  # noqa: PLC0415
 
     return mariadb_audit.read(message)
+
+
+_PART: Final = re.compile(r"\[\d{1,10}-(\d{1,10})\] ", re.ASCII)
+_NO_TIME: Final = Context(received=datetime(1970, 1, 1, tzinfo=UTC))  # the header's time stands; these state their zone
+
+
+def read_postgres(message: str) -> dict[str, Value] | None:
+    """Read PostgreSQL's log by syslog: `[5-1] ` before the usual line; a statement's further parts stay as they are."""
+    from collectors.formats import postgresql  # noqa: PLC0415
+
+    part = _PART.match(message)
+    if part is not None and part[1] != "1":
+        return None
+    return _of(postgresql.parse, message[part.end() :] if part else message)
+
+
+def read_mysqld(message: str) -> dict[str, Value] | None:
+    """Read MySQL's error log by syslog, or by systemd from its standard error."""
+    from collectors.formats import mysql_error  # noqa: PLC0415
+
+    return _of(mysql_error.parse, message)
+
+
+def _of(parse: Parser, message: str) -> dict[str, Value] | None:
+    try:
+        return parse(message, _NO_TIME).fields
+    except ParseError:
+        return None
 
 
 _READERS: Final[dict[str, Reader]] = {
@@ -77,6 +120,9 @@ _READERS: Final[dict[str, Reader]] = {
     "vsftpd": ftp.read_vsftpd,
     "proftpd": ftp.read_proftpd,
     "pure-ftpd": ftp.read_pureftpd,
+    "postgres": read_postgres,
+    "mysqld": read_mysqld,
+    "mariadbd": read_mysqld,
     "dovecot": mail.read,
     "dovecot-auth": mail.read,
     "auth": mail.read,
@@ -116,7 +162,9 @@ def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
     return fields
 
 
-_SHARED: Final = frozenset({"kernel", "Info", "Warning", "Error", "mariadb"})  # names that many programs go by
+_SHARED: Final = frozenset(
+    {"postgres", "mysqld", "mariadbd", "kernel", "Info", "Warning", "Error", "mariadb"}
+)  # names that many programs go by
 _MODULES: Final = {"sshd-session": "sshd", "sshd-auth": "sshd", "CRON": "cron", "crond": "cron", "su-l": "su"}
 
 

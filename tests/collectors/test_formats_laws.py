@@ -22,7 +22,8 @@ from rules.event import nested, rfc3339
 CTX = Context(received=datetime(2026, 11, 22, 2, 14, tzinfo=UTC))
 HEADS = {
     "auto": [""],
-    "syslog": ["Nov 22 02:00:00 h sshd[1]: ", "<86>1 2026-11-22T02:00:00Z h sudo - - - ", "2026-11-22T02:00:00Z h su: ", "<13>"],
+    "syslog": ["Nov 22 02:00:00 h sshd[1]: ", "<86>1 2026-11-22T02:00:00Z h sudo - - - ", "2026-11-22T02:00:00Z h su: ", "<13>",
+               "Nov 22 02:00:00 h postgres[1]: [1-1] ", "Nov 22 02:00:00 h mysqld: ", "Nov 22 02:00:00 h sudo: a : ", "Nov 22 02:00:00 h dovecot: imap-login: "],
     "sshd": ["", "Failed password for ", "Accepted publickey for ", "Disconnecting ", "Received disconnect from "],
     "auditd": ["type=SYSCALL msg=audit(1700000000.001:1): ", "type=EXECVE msg=audit(1700000000.001:1): argc=1 a0="],
     "postgresql": ["2026-11-22 02:00:00.000 UTC [1] LOG:  ", "2026-11-22 02:00:00 UTC [1] u@d LOG:  statement: "],
