@@ -75,6 +75,7 @@ class Notify:
             return answered
         if self._ledger is None:
             self._take_over(now)
+            self._hear(now)  # what was sent is written down, or the log that was read would have it sent again
             batch = Batch()
         commands = self._stream.read(COMMANDS, self._own_group, _LIMIT, 0)
         self._decide([*batch.messages, *commands.messages], now)

@@ -13,7 +13,7 @@ from notifiers.channels import Receipt
 from notifiers.render import Message as Rendered
 from notifiers.route import parse
 from pipeline.roles.notify import Notify
-from pipeline.streams import ALERTS, Message
+from pipeline.streams import ALERTS, INCIDENTS, Message, StreamUnavailable
 from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from tests.standins.alerts import NOW, disk, root_login
@@ -109,3 +109,30 @@ def test_kills_one_after_another_end_in_the_same_story(tmp_path: Path) -> None:
     unmarked = [told for told in channel.told if not told.endswith(" again")]
     assert all(unmarked.count(told) <= EXPECTED.count(told) for told in unmarked)
     assert {told.removesuffix(" again") for told in channel.told} == set(EXPECTED)
+
+
+class NoRoomForAnswers(SqliteStream):
+    """A full disk that takes a record now and then: what was intended, but not how it ended."""
+
+    refused = 0
+
+    def append(self, topic: str, messages: Sequence[Message]) -> None:
+        if topic == INCIDENTS and self.refused < 20 and any(b'"answered"' in one.value for one in messages):
+            self.refused += 1
+            raise StreamUnavailable("database or disk is full")
+        super().append(topic, messages)
+
+
+def test_what_was_sent_while_its_answer_could_not_be_written_is_not_sent_again(tmp_path: Path) -> None:
+    fill(tmp_path)
+    stream, channel = NoRoomForAnswers(tmp_path), Named()
+    notify = Notify(stream, parse({"receiver": "security"}), {"security": [channel]}, wait=0)
+    quiet = 0
+    while quiet < 3:
+        try:
+            quiet = 0 if notify.step(NOW) or notify.sending else quiet + 1
+        except StreamUnavailable:
+            quiet = 0
+    stream.close()
+    assert stream.refused == 20
+    assert channel.told == EXPECTED
