@@ -22,6 +22,8 @@ Labels: TypeAlias = Mapping[str, str]
 Op: TypeAlias = Literal["=", "!=", "=~", "!~"]
 
 _MATCHER = re.compile(r'\s*(?P<label>[^\s=!~"{},]+|"[^"]*")\s*(?P<op>=~|!~|!=|=)\s*(?P<value>.*?)\s*', re.DOTALL)
+_QUIET = re2.Options()
+_QUIET.log_errors = False  # a fault is told by what is raised, not on stderr
 _TIMERS = ("group_wait", "group_interval", "repeat_interval")
 _LISTS = ("group_by", "mute_time_intervals", "active_time_intervals")
 _KNOWN = frozenset({"receiver", "matchers", "match", "match_re", "continue", "routes", *_TIMERS, *_LISTS})
@@ -275,7 +277,8 @@ def _unquoted(text: str, where: str) -> str:
 def _checked(matcher: Matcher, where: str) -> Matcher:
     if matcher.op in ("=~", "!~"):
         try:
-            re2.compile(matcher.value)
+            re2.compile(matcher.value, _QUIET)
         except re2.error as error:
-            raise RouteError(where, f"{matcher.value!r} is no regular expression: {error}") from error
+            reason = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else error
+            raise RouteError(where, f"{matcher.value!r} is no regular expression: {reason}") from error
     return matcher

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from pipeline import meaning
 from pipeline.settings import Config
 
 PLACES = (Path("~/.config/tocsin/tocsin.yml"), Path("/etc/tocsin/tocsin.yml"))
@@ -66,17 +67,23 @@ def parse(text: str, file: str, environment: Mapping[str, str]) -> Config:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        raise ConfigError([Fault(file, line, "", f"not YAML: {getattr(error, 'problem', error)}")]) from error
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError([Fault(file, line, "", f"not YAML: {reason}")]) from error
+    except RecursionError as error:
+        raise ConfigError([Fault(file, 1, "", "nested deeper than any config is")]) from error
     if root is None:
         return Config()
     reader = _Reader(file, environment)
-    data = reader.value(root, ())
+    try:
+        data = reader.value(root, ())
+    except RecursionError as error:  # an alias within what it stands for
+        raise ConfigError([Fault(file, 1, "", "nested without end")]) from error
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         reader.faults += [reader.fault(item["loc"], _expected(item)) for item in error.errors()]
     else:
-        reader.faults += [reader.fault(where, what) for where, what in _meaning(config)]
+        reader.faults += [reader.fault(where, what) for where, what in meaning.faults(config)]
     if reader.faults:
         raise ConfigError(sorted(reader.faults, key=lambda fault: fault.line))
     return config
@@ -103,7 +110,7 @@ class _Reader:
     def _pairs(self, node: yaml.MappingNode, path: _Path) -> Iterator[tuple[str, object]]:
         seen: set[str] = set()
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
             here = (*path, key)
             self._lines[here] = key_node.start_mark.line + 1
             if key in seen:
@@ -144,6 +151,10 @@ def _expected(item: Mapping[str, object]) -> str:
         return "no such key here"
     if kind == "value_error" and isinstance(context, dict):
         return str(context["error"])
+    if kind == "union_tag_not_found":
+        return "`kind` is required"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return "expected `key: value` lines"
     if kind in ("union_tag_invalid", "literal_error") and isinstance(context, dict):
         choices = context.get("expected_tags") or context.get("expected")
         return (
@@ -154,35 +165,12 @@ def _expected(item: Mapping[str, object]) -> str:
     return f"{str(item['msg'])[:1].lower()}{str(item['msg'])[1:]}"
 
 
-def _meaning(config: Config) -> Iterator[tuple[_Path, str]]:
-    """Find what each key alone cannot show: names that are not there, secrets given twice or not at all."""
-    names = [receiver.name for receiver in config.receivers]
-    for n, name in enumerate(names):
-        if name in names[:n]:
-            yield ("receivers", n, "name"), f"a second receiver named {name!r}"
-    for n, receiver in enumerate(config.receivers):
-        for c, channel in enumerate(receiver.channels):
-            if channel.kind == "slack" and (channel.token is None) == (channel.token_file is None):
-                yield ("receivers", n, "channels", c), "give either token or token_file"
-    yield from _routes(config.route.model_dump(by_alias=True), ("route",), names)
-    for path in [config.smtp.password_file]:
-        if path is not None and not path.is_file():
-            yield ("smtp", "password_file"), f"no file {path}"
-
-
-def _routes(route: Mapping[str, object], path: _Path, names: Sequence[str]) -> Iterator[tuple[_Path, str]]:
-    receiver, children = route.get("receiver"), route.get("routes")
-    if receiver is not None and receiver not in names:
-        yield (*path, "receiver"), f"no receiver named {receiver!r}; there are {', '.join(names)}"
-    for n, child in enumerate(children if isinstance(children, list) else []):
-        yield from _routes(child, (*path, "routes", n), names)
-
-
 def secret(value: str | None, file: Path | None) -> str | None:
     """Return a secret given in place or in a file (its trailing newline left out). Raises ConfigError."""
     if file is None:
         return value
     try:
         return file.expanduser().read_text(encoding="utf-8").rstrip("\n")
-    except OSError as error:
-        raise ConfigError([Fault(str(file), 1, "", f"cannot be read: {error.strerror}")]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError([Fault(str(file), 1, "", f"this secret cannot be read: {reason}")]) from error

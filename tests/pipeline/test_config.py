@@ -40,6 +40,37 @@ def test_a_stream_that_names_no_kind_is_the_embedded_one() -> None:
         ("smtp: {port: 70000}", "tocsin.yml:1: smtp.port: input should be less than or equal to 65535"),
         ("state: /a\nstate: /b", "tocsin.yml:2: state: stands here twice"),
         ("a: [", "tocsin.yml:1: not YAML"),
+        (
+            "sources:\n- kind: file\n  paths: [/x]\n  format: syslgo",
+            "tocsin.yml:4: sources[0].format: no format 'syslgo'",
+        ),
+        (
+            "sources: [{kind: file, paths: [/x], timezone: Mars}]",
+            "tocsin.yml:1: sources[0].timezone: no such time zone: 'Mars'",
+        ),
+        (
+            "sources: [{kind: file, paths: [/x], format: postgresql, prefix: '%Y'}]",
+            "tocsin.yml:1: sources[0].prefix: log_line_prefix '%Y'",
+        ),
+        ("sources:\n- kind: host_metrics\n  every: 0s", "tocsin.yml:3: sources[0].every: expected more than nothing"),
+        ("sources: [{paths: [/x]}]", "tocsin.yml:1: sources[0]: `kind` is required"),
+        ("stream:\n  kind: kafka\n  servers: [':::']", "tocsin.yml:3: stream.servers[0]: ':::' is no server"),
+        ("index: {kind: elasticsearch, hosts: [es-1]}", "tocsin.yml:1: index.hosts[0]: 'es-1' is no address"),
+        ("receivers: []", "tocsin.yml:1: receivers: nobody would be told"),
+        (
+            "receivers: [{name: a, channels: [{kind: email, to: [ada]}]}]",
+            "tocsin.yml:1: receivers[0].channels[0].to: 'ada' is no address",
+        ),
+        (
+            "route:\n  routes:\n  - matchers: ['severity=~((']",
+            "tocsin.yml:3: route.routes[0].matchers: '((' is no regular expression: missing ): ((",
+        ),
+        ("host: {}\ninhibit_rules: [{source: x}]", "tocsin.yml:2: inhibit_rules[0].source: unknown key"),
+        ('state: "a\\0b"', "tocsin.yml:1: state: a path holds no NUL"),
+        ("a: &a [*a]", "tocsin.yml:1: nested without end"),
+        ("a: " + "[" * 3000, "tocsin.yml:1: nested deeper than any config is"),
+        ("? [a, b]\n: c", "tocsin.yml:1: ?: no such key here"),
+        ("hello", "tocsin.yml:1: expected `key: value` lines"),
         ("environments: [{match: {db.namespace: x}, is: prod}]", "tocsin.yml:1: environments[0].is: expected one of"),
     ],
 )
@@ -63,6 +94,9 @@ def test_variables_are_filled_in_and_a_missing_one_is_a_fault() -> None:
 def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     assert secret(None, tmp_path / "token") == "s3cret"
+    (tmp_path / "binary").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="binary:1: this secret cannot be read: not UTF-8"):
+        secret(None, tmp_path / "binary")
     with pytest.raises(ConfigError, match="no-such-file"):
         secret(None, tmp_path / "no-such-file")
 

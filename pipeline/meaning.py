@@ -1,0 +1,106 @@
+"""What the config's keys cannot show one by one: names that are nowhere, addresses that are none, a secret twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from collectors.formats import ParseError
+from collectors.formats.registry import FORMATS
+from collectors.formats.when import zone
+from pipeline.settings import Config, EmailSettings, FileSettings, HostMetricsSettings, SlackSettings
+
+Key = tuple[str | int, ...]
+
+
+def faults(config: Config) -> Iterator[tuple[Key, str]]:
+    """Yield each fault with the way to its key. What a role would fail on at every try is told before it starts."""
+    if "\0" in str(config.state):
+        yield ("state",), "a path holds no NUL"
+    for n, source in enumerate(config.sources):
+        if isinstance(source, FileSettings):
+            yield from _file(source, ("sources", n))
+        elif isinstance(source, HostMetricsSettings) and not source.every:
+            yield ("sources", n, "every"), "expected more than nothing; write 10s"
+    yield from _servers(config)
+    yield from _receivers(config)
+    yield from _routing(config)
+
+
+def _file(source: FileSettings, key: Key) -> Iterator[tuple[Key, str]]:
+    if source.format not in FORMATS:
+        yield (*key, "format"), f"no format {source.format!r}; there are {', '.join(sorted(FORMATS))}"
+    try:
+        if source.timezone != "local":
+            zone(source.timezone)
+    except ParseError as error:
+        yield (*key, "timezone"), str(error)
+    if source.prefix is not None:
+        from collectors.formats.postgresql import compiled  # noqa: PLC0415  a base install starts light
+
+        try:
+            compiled(source.prefix)
+        except ParseError as error:
+            yield (*key, "prefix"), str(error)
+
+
+def _servers(config: Config) -> Iterator[tuple[Key, str]]:
+    if config.stream.kind == "kafka":
+        for n, server in enumerate(config.stream.servers):
+            if not re.fullmatch(r"[^\s/]*[^\s/:\]]\]?:\d{1,5}", server):
+                yield ("stream", "servers", n), f"{server!r} is no server; write host:9092"
+    if config.index.kind == "elasticsearch":
+        for n, host in enumerate(config.index.hosts):
+            if not _is_url(host):
+                yield ("index", "hosts", n), f"{host!r} is no address; write https://host:9200"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        return False
+
+
+def _receivers(config: Config) -> Iterator[tuple[Key, str]]:
+    names = [receiver.name for receiver in config.receivers]
+    if not names:
+        yield ("receivers",), "nobody would be told; name one, or leave the key out for the terminal"
+    for n, receiver in enumerate(config.receivers):
+        if receiver.name in names[:n]:
+            yield ("receivers", n, "name"), f"a second receiver named {receiver.name!r}"
+        for c, channel in enumerate(receiver.channels):
+            here: Key = ("receivers", n, "channels", c)
+            if isinstance(channel, SlackSettings) and (channel.token is None) == (channel.token_file is None):
+                yield here, "give either token or token_file"
+            elif isinstance(channel, EmailSettings):
+                wrong = [one for one in channel.to if not re.fullmatch(r"[^\s@]+@[^\s@]+", one)]
+                if wrong:
+                    yield (*here, "to"), f"{wrong[0]!r} is no address; write ada@example.org"
+    yield from _unknown(config.route.model_dump(by_alias=True), ("route",), names)
+
+
+def _unknown(route: Mapping[str, object], key: Key, names: Sequence[str]) -> Iterator[tuple[Key, str]]:
+    receiver, children = route.get("receiver"), route.get("routes")
+    if receiver is not None and receiver not in names:
+        yield (*key, "receiver"), f"no receiver named {receiver!r}; there are {', '.join(names)}"
+    for n, child in enumerate(children if isinstance(children, list) else []):
+        yield from _unknown(child, (*key, "routes", n), names)
+
+
+def _routing(config: Config) -> Iterator[tuple[Key, str]]:
+    """Judge routes as the notifier will; on a host that only collects, its packages may be absent."""
+    if not config.receivers:
+        return
+    try:
+        from notifiers.route import RouteError  # noqa: PLC0415
+        from pipeline.adapters import build_policy  # noqa: PLC0415
+    except ImportError:
+        return
+    try:
+        build_policy(config)
+    except RouteError as error:
+        steps = re.findall(r"\[(\d+)\]|([^.\[\]]+)", error.where)
+        yield tuple(int(number) if number else name for number, name in steps), error.fault
