@@ -1,6 +1,7 @@
 """PAM modules: pam_unix, pam_sss, pam_faillock and their kin, in whatever program's log they speak.
 
-A session that PAM opens is no second login: its category is `session`, never `authentication`.
+A session that PAM opens is no second login: its category is `session`, never `authentication`, and it states no
+outcome, so that a search for successful logins finds each once.
 """
 
 from __future__ import annotations
@@ -104,7 +105,6 @@ def _session(body: str, fields: dict[str, Value]) -> dict[str, Value]:
     fields["event.category"] = ["session"]
     fields["event.type"] = ["start"] if opened else ["end"]
     fields["event.action"] = "logged-on" if opened else "logged-off"
-    fields["event.outcome"] = "success"
     fields["user.name"] = by or user
     if opened:
         fields["user.effective.name"] = user

@@ -42,7 +42,6 @@ def read_logind(message: str) -> Fields | None:
         "event.category": ["session"],
         "event.type": ["start" if new else "end"],
         "event.action": "session-started" if new else "session-ended",
-        "event.outcome": "success",
     }
     if new is not None:
         fields["user.name"] = new[2]
