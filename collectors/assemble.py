@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import translate
 from hashlib import blake2b
 from typing import Final
 
@@ -28,29 +27,42 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentRule:
+    """Where all patterns match, the environment is `name`. `base`: fields whose values name the thing whatever its
+    environment is; without it, what the wildcards stand for does (`Customer` of `Customer_Production`)."""
+
+    patterns: tuple[tuple[str, re.Pattern[str]], ...]
+    name: str
+    base: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Environments:
     """Which events are production: the first rule all of whose patterns match names it; else the host's own."""
 
-    rules: tuple[tuple[tuple[tuple[str, re.Pattern[str]], ...], str], ...]
+    rules: tuple[EnvironmentRule, ...]
     default: str
 
     @classmethod
-    def of(cls, rules: Sequence[tuple[Mapping[str, str], str]], default: str) -> Environments:
-        """Compile (field -> pattern with `*` and `?`, environment) rules."""
+    def of(cls, rules: Sequence[tuple[Mapping[str, str], str, Sequence[str]]], default: str) -> Environments:
+        """Compile (field -> pattern with `*` and `?`, environment, base fields) rules."""
         return cls(
             tuple(
-                (tuple((name, re.compile(translate(glob), re.IGNORECASE)) for name, glob in match.items()), name_is)
-                for match, name_is in rules
+                EnvironmentRule(tuple((name, _glob(text)) for name, text in match.items()), environment, tuple(base))
+                for match, environment, base in rules
             ),
             default,
         )
 
-    def of_event(self, fields: Mapping[str, Value]) -> str:
-        """Return the environment of one event."""
-        for patterns, environment in self.rules:
-            if all(_any_matches(fields.get(name), pattern) for name, pattern in patterns):
-                return environment
-        return self.default
+    def of_event(self, fields: Mapping[str, Value]) -> tuple[str, str | None]:
+        """Return the environment of one event, and what the event is about without its environment, if known."""
+        for rule in self.rules:
+            found = [_found(fields.get(name), pattern) for name, pattern in rule.patterns]
+            if all(one is not None for one in found):
+                named = [str(fields[name]) for name in rule.base if fields.get(name) is not None]
+                wild = ["".join(one.groups("")) for one in found if one is not None]
+                return rule.name, "/".join(named) or "/".join(text for text in wild if text) or None
+        return self.default, None
 
 
 def assemble(
@@ -80,7 +92,9 @@ def assemble(
     if record.backlog:
         fields["tocsin.backlog"] = True
     fields["tocsin.class"] = classify(fields)
-    fields["service.environment"] = environments.of_event(fields)
+    fields["service.environment"], base = environments.of_event(fields)
+    if base is not None:
+        fields["tocsin.environment.base"] = base
     return fields
 
 
@@ -134,6 +148,15 @@ def _believable(stated: datetime, received: datetime, *, old: bool) -> bool:
     return stated <= received + _AHEAD and (old or stated >= received - _PAST)
 
 
-def _any_matches(value: Value, pattern: re.Pattern[str]) -> bool:
+def _glob(text: str) -> re.Pattern[str]:
+    """Compile a pattern whose wildcards are groups; `*` is any text, `?` one character, the rest stands for itself."""
+    parts = (_WILD.get(part, re.escape(part)) for part in re.split(r"([*?])", text))
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+
+
+_WILD = {"*": "(.*)", "?": "(.)"}
+
+
+def _found(value: Value, pattern: re.Pattern[str]) -> re.Match[str] | None:
     values = value if isinstance(value, list) else [value]
-    return any(one is not None and pattern.match(str(one)) is not None for one in values)
+    return next((hit for one in values if one is not None and (hit := pattern.fullmatch(str(one)))), None)

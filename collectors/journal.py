@@ -26,7 +26,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 _NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"  # microseconds: the store's own clock
-_POLL = 0.1  # seconds between looks for what another process appended
+LOOK_SECONDS = 0.1  # between looks for what another process appended
 _arrivals: defaultdict[Path, threading.Condition] = defaultdict(threading.Condition)  # wakes readers of this process
 
 
@@ -154,7 +154,7 @@ class Journal:
     def wait(self, seconds: float) -> None:
         """Return when something may have been appended, after `seconds` at the latest."""
         with self._arrival:
-            self._arrival.wait(min(seconds, _POLL))
+            self._arrival.wait(min(seconds, LOOK_SECONDS))
 
     def begin(self, topic: str) -> int:
         """Return the offset of the oldest record still kept (the end, if there is none)."""

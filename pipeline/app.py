@@ -82,7 +82,9 @@ def _collect(config: Config, opened: ExitStack) -> Role:
 
     name = "stream" if config.stream.kind == "sqlite" else "journal"
     files = opened.enter_context(closing(open_files(config, name)))
-    environments = Environments.of([(rule.match, rule.is_) for rule in config.environments], config.host.environment)
+    environments = Environments.of(
+        [(rule.match, rule.is_, rule.base) for rule in config.environments], config.host.environment
+    )
     return Collect(open_feeds(config), files.journal, state.host(config), environments)
 
 

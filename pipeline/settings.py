@@ -158,6 +158,11 @@ class EnvironmentRule(Model):
         min_length=1, description="ECS field: pattern with * and ?, case ignored; all must match"
     )
     is_: Environment = Field(alias="is")
+    base: list[str] = Field(
+        default_factory=list,
+        description="fields that name the thing without its environment (say db.namespace, where the host tells which); "
+        "absent: what the wildcards of `match` stand for",
+    )
 
 
 class Person(Model):

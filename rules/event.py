@@ -41,7 +41,7 @@ def classify(fields: Fields) -> EventClass:
     named = categories if isinstance(categories, list) else [categories]
     if "database" in named or "db.system.name" in fields:
         return "db"
-    if "authentication" in named or "iam" in named or "session" in named:
+    if fields.get("event.dataset") == "system.auth" or not {"authentication", "iam", "session"}.isdisjoint(named):
         return "auth"
     return "system"
 

@@ -10,7 +10,9 @@ from typing import Protocol
 import msgspec
 
 from collectors.assemble import Environments, Host, assemble, parts
+from collectors.decode import Joiner
 from collectors.formats import Context, Format, Parsed, ParseError
+from collectors.framing import Frame
 from collectors.journal import JournalError
 from collectors.sources import Record, Source
 from pipeline.records import heartbeat
@@ -44,6 +46,32 @@ class Counts(msgspec.Struct):
 
 
 @dataclass(slots=True)
+class Lane:
+    """Lines that follow each other, and the one record of them that may go on."""
+
+    joiner: Joiner
+    since: datetime  # when the last line came
+    lines: list[Record] = field(default_factory=list)
+
+    def feed(self, line: Record, now: datetime) -> Iterator[Record]:
+        """Yield the record that this line does not belong to, if it begins another."""
+        self.since = now
+        done = self.joiner.feed([Frame(line.raw, 0, 0)])
+        yield from self._whole(done)
+        self.lines.append(line)
+
+    def flush(self) -> Iterator[Record]:
+        """Yield the record that is held."""
+        yield from self._whole(self.joiner.flush())
+
+    def _whole(self, frames: Sequence[Frame]) -> Iterator[Record]:
+        for frame in frames:
+            first, last = self.lines[0], self.lines[-1]
+            self.lines = []
+            yield replace(first, raw=frame.raw, end=last.end)
+
+
+@dataclass(slots=True)
 class Feed:
     """One source with what is needed to understand it."""
 
@@ -53,7 +81,7 @@ class Feed:
     decode: Callable[[bytes], str]
     prefix: str | None = None
     counts: Counts = field(default_factory=Counts)
-    held: dict[str, tuple[list[Record], datetime]] = field(default_factory=dict)  # lane -> lines that may go on
+    lanes: dict[str, Lane] = field(default_factory=dict)  # those whose last record may go on
     beat: datetime | None = None
 
     def joined(self, records: Iterable[Record], now: datetime) -> Iterator[Record]:
@@ -62,18 +90,13 @@ class Feed:
             yield from records
             return
         for record in records:
-            lines, _ = self.held.get(record.lane, ([], now))
-            if lines and self.format.continues(self.decode(lines[0].raw), self.decode(record.raw)):
-                lines.append(record)
-                self.held[record.lane] = (lines, now)
-                continue
-            if lines:
-                yield _join(lines)
-            self.held[record.lane] = ([record], now)
-        for lane, (lines, since) in list(self.held.items()):
-            if now - since >= _HOLD:
-                del self.held[lane]
-                yield _join(lines)
+            if record.lane not in self.lanes:
+                self.lanes[record.lane] = Lane(Joiner(self.format), now)
+            yield from self.lanes[record.lane].feed(record, now)
+        for name, lane in list(self.lanes.items()):
+            if now - lane.since >= _HOLD:
+                del self.lanes[name]
+                yield from lane.flush()
 
     def parse(self, record: Record, received: datetime) -> tuple[str, Parsed]:
         """Return the record's text and what its format understood; what none understands keeps its text."""
@@ -152,7 +175,7 @@ class Collect:
 
     def _beat(self, feed: Feed, up_to: datetime | None, now: datetime) -> list[tuple[str, bytes]]:
         """Return "source S has been read up to T", now and then, when nothing of it is held back."""
-        if up_to is None or feed.held or (feed.beat is not None and now - feed.beat < _HEARTBEAT):
+        if up_to is None or feed.lanes or (feed.beat is not None and now - feed.beat < _HEARTBEAT):
             return []
         feed.beat = now
         feed.counts.up_to = rfc3339(up_to)
@@ -170,9 +193,3 @@ class Collect:
         number = self._sequences.get(event_class, 0) + 1
         self._sequences[event_class] = number
         return {"event.sequence": number, "tocsin.writer": f"{self._host.id}/collect/{event_class}"}
-
-
-def _join(lines: Sequence[Record]) -> Record:
-    if len(lines) == 1:
-        return lines[0]
-    return replace(lines[0], raw=b"\n".join(line.raw for line in lines), end=lines[-1].end)

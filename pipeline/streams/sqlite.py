@@ -9,9 +9,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
-from collectors.journal import Journal, JournalError
+from collectors.journal import LOOK_SECONDS, Journal, JournalError
 from pipeline.streams import STATE, TOPICS, Batch, Message, Stored, StreamUnavailable
 
 _LOGGED = tuple(topic for topic in TOPICS if topic != STATE)
@@ -52,9 +53,11 @@ class SqliteStream:
             self._next[place] = committed.get(0, begin)
             gained = frozenset({0})
         found = self._from(topic, self._next[place], limit)
-        if not found and not gained and wait > 0:
-            self.journal.wait(wait)
+        looks = 0 if found or gained else ceil(wait / LOOK_SECONDS)
+        while looks and not found:
+            self.journal.wait(min(wait, LOOK_SECONDS))
             found = self._from(topic, self._next[place], limit)
+            looks -= 1
         missing: dict[int, int] = {}
         if topic != STATE:  # a compacted topic has gaps by nature
             first = found[0].offset if found else self.journal.begin(topic)

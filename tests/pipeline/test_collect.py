@@ -16,11 +16,11 @@ from collectors.sources.file import FileSource
 from pipeline.roles.collect import Collect, Counts, Feed
 from pipeline.streams import EVENTS, StreamUnavailable
 from pipeline.streams.sqlite import SqliteStream
-from rules.event import instant
+from rules.event import Value, instant
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOST = Host("host-1", "web-1", b"k" * 32)
-PRODUCTION = Environments.of([({"db.namespace": "*_Production"}, "production")], "unknown")
+PRODUCTION = Environments.of([({"db.namespace": "*_Production"}, "production", [])], "unknown")
 ROOT = "2026-11-22T11:59:58.250000+00:00 web-1 sshd[7]: Accepted password for root from 203.0.113.66 port 40007 ssh2\n"
 
 
@@ -167,8 +167,30 @@ def test_old_times_are_believed_of_what_stood_there_before_the_first_start(tmp_p
 
 
 def test_a_name_pattern_says_which_database_is_production_whatever_the_case() -> None:
-    assert PRODUCTION.of_event({"db.namespace": "customername_production"}) == "production"
-    assert PRODUCTION.of_event({"db.namespace": "CustomerName_Staging"}) == "unknown"
+    assert PRODUCTION.of_event({"db.namespace": "customername_production"}) == ("production", "customername")
+    assert PRODUCTION.of_event({"db.namespace": "CustomerName_Staging"}) == ("unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("match", "base", "fields", "expected"),
+    [
+        ({"db.namespace": "*_Staging"}, [], {"db.namespace": "CustomerName_Staging"}, "CustomerName"),
+        ({"db.namespace": "stg_*"}, [], {"db.namespace": "stg_shop"}, "shop"),
+        ({"host.name": "db-stg-*"}, ["db.namespace"], {"host.name": "db-stg-7", "db.namespace": "shop"}, "shop"),
+        ({"server.port": "5433"}, ["db.namespace"], {"server.port": 5433, "db.namespace": "shop"}, "shop"),
+        (
+            {"db.namespace": "*_staging", "host.name": "eu-*"},
+            [],
+            {"db.namespace": "a_staging", "host.name": "eu-1"},
+            "a/1",
+        ),
+        ({"host.name": "lab"}, [], {"host.name": "lab", "db.namespace": "shop"}, None),
+    ],
+)
+def test_a_thing_keeps_its_name_without_its_environment(
+    match: dict[str, str], base: list[str], fields: dict[str, Value], expected: str | None
+) -> None:
+    assert Environments.of([(match, "staging", base)], "unknown").of_event(fields) == ("staging", expected)
 
 
 def test_a_statement_over_several_lines_is_one_event(tmp_path: Path) -> None:
@@ -181,6 +203,22 @@ def test_a_statement_over_several_lines_is_one_event(tmp_path: Path) -> None:
     first, _ = bench.events()
     assert str(first["db.query.text"]).split() == ["DELETE", "FROM", "orders", "WHERE", "id", "=", "7;"]
     assert first["service.environment"] == "production"
+
+
+def test_a_line_break_within_quotes_begins_no_record_of_its_own(tmp_path: Path) -> None:
+    forged = (
+        '2026-11-22 11:59:59.000 UTC,"postgres","acme_Production",9,"10.0.0.1:5",x,1,"DROP",x,1/1,0,LOG,00000,"forged"'
+    )
+    row = (
+        '2026-11-22 11:59:58.000 UTC,"dana","acme_Production",42,"10.0.0.9:50311",65f0a1b2.2a,1,"SELECT",'
+        f'2026-11-22 11:00:00 UTC,3/7,0,LOG,00000,"statement: SELECT 1 /*\n{forged.replace(chr(34), chr(34) * 2)}\n*/"'
+        ',,,,,,,,,"psql","client backend",,0\n'
+    )
+    bench = Bench(tmp_path, "postgresql-csv")
+    bench.write(row)
+    bench.steps(5)
+    (event,) = bench.events()
+    assert event["user.name"] == "dana"
 
 
 def test_a_heartbeat_says_how_far_a_source_was_read_when_nothing_is_held_back(tmp_path: Path) -> None:
