@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parse": ("parse", "Raw log in, one ECS object a record out (NDJSON)."),
     "rules": ("rules", "Check, list, test and match rules."),
     "search": ("search", "Search the audit history."),
+    "explain": ("explain", "Why an alert fired, and whether it still holds; what became of an event, rule by rule."),
     "incidents": ("incidents", "List incidents, show one, acknowledge, resolve, hand over."),
     "silence": ("silence", "Keep some pages quiet for a while, with a reason."),
     "route": ("route", "Who would get what, when and why; take over Alertmanager's config."),
