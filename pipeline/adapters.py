@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from pipeline import state
 from pipeline.config import secret
-from pipeline.indexes import Index
+from pipeline.indexes import Index, IndexUnavailable
 from pipeline.settings import Config, FileSettings, HostMetricsSettings, JournaldSettings
-from pipeline.streams import Stream
+from pipeline.streams import Stream, StreamUnavailable
 from rules.event import CLASSES
 
 if TYPE_CHECKING:
@@ -45,11 +46,18 @@ def open_stream(config: Config) -> Stream:
 
 
 def open_files(config: Config, name: str) -> SqliteStream:
-    """Return the SQLite stream in one folder of the state: the stream itself, or a collector's journal."""
+    """Return the SQLite stream in one folder of the state: the stream itself, or a collector's journal.
+
+    Raises StreamUnavailable, StateError.
+    """
     from pipeline.streams.sqlite import SqliteStream
 
     limit = config.stream.limit if config.stream.kind == "sqlite" else config.stream.journal_limit
-    return SqliteStream(state.folder(config) / name, limit_bytes=limit)
+    place = state.folder(config) / name
+    try:
+        return SqliteStream(place, limit_bytes=limit)
+    except (OSError, sqlite3.Error) as error:
+        raise StreamUnavailable(f"{place}: {_reason(error)}") from error
 
 
 def open_index(config: Config) -> Index:
@@ -58,7 +66,11 @@ def open_index(config: Config) -> Index:
     if settings.kind == "sqlite":
         from pipeline.indexes.sqlite import SqliteIndex
 
-        return SqliteIndex(state.folder(config) / "index")
+        place = state.folder(config) / "index"
+        try:
+            return SqliteIndex(place)
+        except (OSError, sqlite3.Error) as error:
+            raise IndexUnavailable(f"{place}: {_reason(error)}") from error
     from pipeline.indexes.elasticsearch import ElasticsearchIndex
 
     return ElasticsearchIndex(
@@ -68,6 +80,10 @@ def open_index(config: Config) -> Index:
         ca_file=settings.ca_file,
         prefix=settings.prefix,
     )
+
+
+def _reason(error: OSError | sqlite3.Error) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def keep_index(index: Index, config: Config, now: datetime) -> int:

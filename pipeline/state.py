@@ -55,7 +55,11 @@ def host(config: Config) -> Host:
 def role_lock(config: Config, role: str) -> Iterator[None]:
     """Hold the role's lock while it runs. Raises StateError if another process holds it."""
     path = folder(config) / f"{role}.lock"
-    with path.open("a+") as file:
+    try:
+        opened = path.open("a+")
+    except OSError as error:
+        raise StateError(f"state folder {path.parent}: {error.strerror}; name another under `state:`") from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import grp
 import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +58,14 @@ def _mend(place: Path) -> str:
     except (KeyError, OSError):
         return "run as root, or give this user the right"
     readable = place.stat().st_mode & 0o040 and group != "root"
-    return f"usermod -aG {group} USER and log in again, or run as root" if readable else "run as root"
+    return f"usermod -aG {group} {_user()} and log in again, or run as root" if readable else "run as root"
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return "USER"
 
 
 def _journal() -> Watched:

@@ -87,7 +87,7 @@ def _routes(config: Config) -> Iterator[Finding]:
         build_policy(config)
         channels = open_channels(config)
     except (ConfigError, ValueError) as error:
-        yield Finding(False, f"route: {error}")
+        yield Finding(False, f"receivers: {error}")
         return
     for name, found in channels.items():
         yield Finding(True, f"receiver {name}: {', then '.join(channel.kind for channel in found)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import click
 import yaml
 
 from pipeline import app
-from pipeline.commands.options import told
+from pipeline.commands.options import program, told
 from pipeline.config import load
 from pipeline.demo import LOGS, PREFIX, day
 from pipeline.settings import Config
@@ -44,9 +45,11 @@ def demo(state: Path, rules: str, *, fast: bool) -> None:
         _wait(config, until=lambda: _opened(config))
         _play(config, place, fast=fast)
         _wait(config, until=lambda: _idle(config))
+    same = f"-c {shlex.quote(str(place / 'tocsin.yml'))}"
     _say("\nThe day is over. Three searches to try:")
     for query, why in day().searches:
-        click.echo(f"  tocsin search -c {place / 'tocsin.yml'} '{query}'    # {why}")
+        click.echo(f"  {program()} search {same} '{query}'    # {why}")
+    click.echo(f"What the pages name works too: add {same}.")
 
 
 def _empty(place: Path) -> None:

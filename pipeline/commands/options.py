@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,12 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The config; without it ~/.config/tocsin/tocsin.yml, /etc/tocsin/tocsin.yml, or the shipped defaults.",
 )
+
+
+def program() -> str:
+    """Return what a person types to run this program: its name where the shell finds it, else the way to it."""
+    found = shutil.which("tocsin")
+    return "tocsin" if found and Path(found).resolve() == Path(sys.argv[0]).resolve() else sys.argv[0]
 
 
 @contextmanager

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
 from pipeline import app
-from pipeline.commands.options import config_option, load_config, told
+from pipeline.adapters import open_channels
+from pipeline.commands.options import config_option, load_config, program, told
 from pipeline.settings import Config
 from pipeline.watching import watched
 from rules.sigma import Correlation, Rule
@@ -25,7 +27,9 @@ def _start(path: Path | None, roles: tuple[str, ...]) -> None:
     for loud in ("kafka", "elastic_transport", "slack_sdk"):
         logging.getLogger(loud).setLevel(logging.ERROR)
     with told():
-        app.run(config, roles, ready=lambda: _say(config, roles))
+        if "notify" in roles:
+            open_channels(config)  # a secret that cannot be read is told before anything starts
+        app.run(config, roles, ready=lambda: _say(config, roles, path))
     click.echo("Stopped. What was read is kept; the next start goes on from here.", err=True)
 
 
@@ -34,7 +38,7 @@ def _with_role(record: logging.LogRecord) -> bool:
     return True
 
 
-def _say(config: Config, roles: tuple[str, ...]) -> None:
+def _say(config: Config, roles: tuple[str, ...], path: Path | None) -> None:
     """Say what is watched, what cannot be and how to mend that, and where to look next."""
     said = []
     if "collect" in roles:
@@ -47,12 +51,22 @@ def _say(config: Config, roles: tuple[str, ...]) -> None:
     said.append(f"Kept in {_short(config.state)} (stream {config.stream.kind}, index {config.index.kind})")
     said += [
         "Next",
-        "  tocsin search 'event.outcome:failure' --since 1h    what happened",
-        "  tocsin status                                       what was read, and what was lost",
-        "  tocsin check                                        is everything as it should be",
+        *_next(path),
         "Ctrl-C stops it; the next start goes on where this one stopped.",
     ]
     click.echo("\n".join(said), err=True)
+
+
+def _next(path: Path | None) -> list[str]:
+    """Return what to type next, so that it works from here and over the same config."""
+    same = f" -c {shlex.quote(str(path))}" if path else ""
+    asked = {
+        f"search{same} 'event.outcome:failure' --since 1h": "what happened",
+        f"status{same}": "what was read, and what was lost",
+        f"check{same}": "is everything as it should be",
+    }
+    width = max(map(len, asked))
+    return [f"  {program()} {what:<{width}}    {why}" for what, why in asked.items()]
 
 
 def _mark(*, ok: bool) -> str:
@@ -73,7 +87,9 @@ def _receivers(config: Config) -> list[str]:
     for receiver in config.receivers:
         said.append(f"  {_mark(ok=True)} {receiver.name}: {', then '.join(c.kind for c in receiver.channels)}")
     if all(channel.kind == "terminal" for receiver in config.receivers for channel in receiver.channels):
-        said.append("  - Slack, e-mail: add a receiver to the config (docs/config.md), then try tocsin notify-test")
+        said.append(
+            f"  - Slack, e-mail: add a receiver to the config (docs/config.md), then try {program()} notify-test"
+        )
     return said
 
 

@@ -82,7 +82,7 @@ def _moment(text: str | None, now: datetime, option: str) -> datetime | None:
         return None
     try:
         return now - _DURATION.validate_python(text)
-    except ValidationError:
+    except (ValidationError, OverflowError):
         pass
     for candidate in (text, f"{text}T00:00:00Z", f"{text}Z"):
         try:
