@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -74,15 +74,25 @@ def _row(ruleset: RuleSet, document: Document) -> dict[str, object]:
 @_PATHS
 def test(paths: tuple[str, ...]) -> None:
     """Run the cases beside the rules: events that must fire, and near misses that must not."""
-    faults: list[Fault] = []
-    sources = list(rulesets.sources(paths, faults))
-    beside = list(rulesets.case_files(paths, faults))
+    found, _ = loaded(paths, rulesets.lists({}, []))
+    faults = [fault for fault in found if not fault.warning]
+    sources = list(rulesets.sources(paths, []))
+    beside = list(rulesets.case_files(list(_with_cases(paths)), faults))
     results = cases.run(sources, beside)
-    for line in (*map(str, faults), *results.failures):
+    for line in dict.fromkeys((*map(str, faults), *results.failures)):
         click.echo(line)
     click.echo(f"{results.passed} of {results.total} cases passed, {results.rules} rules", err=not sys.stdout.isatty())
     if faults or results.failures:
         sys.exit(1)
+
+
+def _with_cases(paths: Iterable[str]) -> Iterator[str]:
+    """Yield each path, and after a rule's file that of its cases."""
+    for path in paths:
+        yield path
+        beside = Path(path).with_suffix(rulesets.CASES)
+        if not path.endswith(rulesets.CASES) and beside.is_file():
+            yield str(beside)
 
 
 @rules.command()

@@ -81,3 +81,25 @@ def test_a_program_that_the_shell_finds_is_called_by_its_name(tmp_path: Path, mo
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "argv", [str(own)])
     assert program() == "tocsin"
+
+
+RULE = "title: T\nid: 11111111-1111-4111-8111-111111111111\nlogsource: {product: linux}\nlevel: high\n"
+ROOT_RULE = RULE + "detection: {sel: {user.name: root}, condition: sel}\n"
+CASES = "fires: [{event: {user.name: root}}]\nquiet: [{event: {user.name: ada}}]\n"
+
+
+def test_the_cases_beside_a_rule_are_run_when_only_the_rule_is_named(tmp_path: Path) -> None:
+    (tmp_path / "root.yml").write_text(ROOT_RULE)
+    (tmp_path / "root.cases.yml").write_text(CASES.replace("ada", "root"))
+    done = asked("rules", "test", str(tmp_path / "root.yml"))
+    assert done.exit_code == 1
+    assert "1 of 2 cases passed, 1 rules" in done.output
+
+
+def test_a_broken_rule_does_not_pass_its_test_for_want_of_cases(tmp_path: Path) -> None:
+    (tmp_path / "broken.yml").write_text(RULE)
+    (tmp_path / "binary.yml").write_bytes(b"\xff")
+    done = asked("rules", "test", str(tmp_path))
+    assert done.exit_code == 1
+    assert done.output.count("binary.yml:1: cannot be read") == 1
+    assert "broken.yml:1: a rule needs 'detection'" in done.output
