@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = 36500 * _UNITS["d"]  # what can still be counted back from now
 _SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -20,7 +21,10 @@ def duration(value: object) -> object:
     parts = re.findall(r"(\d+)(ms|[smhdw])", value)
     if not parts or "".join(n + u for n, u in parts) != value:
         raise ValueError(f"{value!r} is no duration; write 10s, 5m, 1h30m or 7d")
-    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+    seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > _LONGEST:
+        raise ValueError(f"{value!r} is longer than a century; write 36500d")
+    return timedelta(seconds=seconds)
 
 
 def size(value: object) -> object:
@@ -160,7 +164,7 @@ class EnvironmentRule(Model):
     is_: Environment = Field(alias="is")
     base: list[str] = Field(
         default_factory=list,
-        description="fields that name the thing without its environment (say db.namespace, where the host tells which); "
+        description="fields that name the thing without its environment (db.namespace, where the host tells which); "
         "absent: what the wildcards of `match` stand for",
     )
 

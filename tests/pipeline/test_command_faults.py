@@ -103,3 +103,9 @@ def test_a_broken_rule_does_not_pass_its_test_for_want_of_cases(tmp_path: Path) 
     assert done.exit_code == 1
     assert done.output.count("binary.yml:1: cannot be read") == 1
     assert "broken.yml:1: a rule needs 'detection'" in done.output
+
+
+def test_a_silence_longer_than_a_century_is_misuse(tmp_path: Path) -> None:
+    done = asked("silence", "add", "a=b", "--for", "9999999d", "--reason", "swap", "-c", config(tmp_path))
+    assert done.exit_code == 2
+    assert "longer than a century" in done.output

@@ -35,6 +35,7 @@ def test_a_stream_that_names_no_kind_is_the_embedded_one() -> None:
         ("stream: {kind: kafak}", "tocsin.yml:1: stream: kind: expected one of 'sqlite', 'kafka'"),
         ("host:\n  nmae: x", "tocsin.yml:2: host.nmae: no such key here"),
         ("sources:\n- kind: host_metrics\n  every: ten", "tocsin.yml:3: sources[0].every: 'ten' is no duration"),
+        ("stream: {keep: 99999999999d}", "tocsin.yml:1: stream.keep: '99999999999d' is longer than a century"),
         ("sources:\n- kind: file", "tocsin.yml:2: sources[0].paths: is required"),
         ("route: {receiver: nobody}", "tocsin.yml:1: route.receiver: no receiver named 'nobody'"),
         ("smtp: {port: 70000}", "tocsin.yml:1: smtp.port: input should be less than or equal to 65535"),
