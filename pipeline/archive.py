@@ -13,7 +13,7 @@ from notifiers.entry import Entry
 from pipeline.indexes import Index, Query
 from pipeline.roles.incident_log import own_group
 from pipeline.streams import ALERTS, Stream, StreamUnavailable
-from rules.alert import Alert
+from rules.alert import Alert, Step
 from rules.event import Event
 from rules.predicate import And, Field, Keyword, Or, Predicate, Text
 
@@ -21,6 +21,7 @@ _AROUND: Final = timedelta(days=1)  # how far from an alert its events are looke
 _MOST: Final = 10_000
 _AT_ONCE: Final = 200  # ids asked for in one query
 _EMPTY_READS: Final = 30
+_STEPS: Final[tuple[Step, ...]] = ("fired", "updated", "settled", "resolved")  # told in this order at one moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ class Archive:
 
     def _alerts(self, predicate: Predicate, since: datetime | None) -> list[Alert]:
         hits = self.index.search(Query(predicate, since=since, limit=_MOST)).hits
-        hits = sorted(hits, key=lambda hit: str(hit.fields.get("event.created")))
-        return [Alert.model_validate_json(str(hit.fields["event.original"])) for hit in hits]
+        found = [(str(hit.fields.get("event.created")), _alert(hit)) for hit in hits]
+        found.sort(key=lambda one: (one[0], one[1].time, _STEPS.index(one[1].step)))
+        return [alert for _, alert in found]
 
     def events(self, ids: Sequence[str], start: datetime, end: datetime) -> list[Event]:
         """Return the stored events of these ids, looked for around the times given and then everywhere."""
@@ -78,6 +80,10 @@ class Archive:
         hits = self.index.search(Query(predicate, limit=_MOST)).hits
         hits = sorted(hits, key=lambda hit: str(hit.fields.get("event.created")))
         return [Entry.model_validate_json(str(hit.fields["event.original"])) for hit in hits]
+
+
+def _alert(hit: Event) -> Alert:
+    return Alert.model_validate_json(str(hit.fields["event.original"]))
 
 
 def _is(name: str, text: str) -> Predicate:

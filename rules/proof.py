@@ -121,7 +121,9 @@ def told(reading: Reading) -> str:
     there = f"it is {reading.there!r}" if reading.present and reading.field else "it is not there"
     if not reading.field:
         there = "it does" if reading.held else "it does not"
-    others = f" (nor does any of {reading.others} alternatives hold)" if reading.others else ""
+    others = {0: "", 1: " (nor does the other alternative)"}.get(
+        reading.others, f" (nor does any of the {reading.others} other alternatives)"
+    )
     return f"{place}{name} {'must not be so: ' if reading.negated else ''}{reading.wanted}; {there}{others}"
 
 

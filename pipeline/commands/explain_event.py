@@ -9,7 +9,7 @@ from pipeline.commands.explain_alert import chosen, row_of
 from pipeline.commands.explain_fates import Row
 from pipeline.commands.explain_sources import Loaded
 from rules.alert import Alert
-from rules.evaluate import compiled
+from rules.evaluate import compiled, fields_of
 from rules.event import Event, rfc3339
 from rules.explain import failing, unrouted
 from rules.groups import feeds, group_of, silent
@@ -66,17 +66,17 @@ def _judged(rule: Rule, event: Event, loaded: Loaded) -> Row:
         return {**row, "outcome": "says nothing", "because": f"its key {', '.join(absent)} is not in the event"}
     if failed is None:
         return {**row, "outcome": "held"}
+    state: Row = {"state": _state(rule, event)} if rule.alerting.kind == "condition" else {}
+    return {**row, "outcome": "not held", **state, "because": told(failed), **row_of(failed)}
+
+
+def _state(rule: Rule, event: Event) -> str:
+    """What a condition that does not hold says: unknown is not ok."""
     clear = rule.alerting.clear
-    state = ""
-    if rule.alerting.kind == "condition":
-        state = "clear" if clear is None or compiled(clear)(event.fields) else "neither holding nor clear"
-    return {
-        **row,
-        "outcome": "not held",
-        **({"state": state} if state else {}),
-        "because": told(failed),
-        **row_of(failed),
-    }
+    read = fields_of(rule.predicate) | (fields_of(clear) if clear is not None else frozenset())
+    if any(event.fields.get(name) is None for name in read):
+        return "says nothing"
+    return "clear" if clear is None or compiled(clear)(event.fields) else "neither holding nor clear"
 
 
 def _counted(held: Sequence[Rule], event: Event, loaded: Loaded, named: set[str]) -> Iterator[Row]:

@@ -69,7 +69,8 @@ def _fate(row: Row) -> Iterator[str]:
 
 def _event(row: Row) -> Iterator[str]:
     yield f"EVENT {row['event']}  {row['time']}  class {row['class']}"
-    yield f"  {_pairs(row['fields'])}"
+    if row["fields"]:
+        yield f"  {_pairs(row['fields'])}"
 
 
 def _rule(row: Row) -> Iterator[str]:
@@ -79,7 +80,8 @@ def _rule(row: Row) -> Iterator[str]:
 
 
 def _skipped(row: Row) -> Iterator[str]:
-    yield f"   -   {row['rules']} rules do not see it: {row['reason']}"
+    rules = "1 rule does" if row["rules"] == 1 else f"{row['rules']} rules do"
+    yield f"   -   {rules} not see it: {row['reason']}"
 
 
 def _correlation(row: Row) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,15 @@ detection:
     selection: {event.action: service}
     condition: selection
 level: high
+---
+title: Filling
+id: 66666666-6666-4666-8666-666666666666
+logsource: {category: host_metrics}
+detection:
+    selection: {used|gte: 0.9}
+    condition: selection
+level: high
+alert: {kind: condition, key: [host.id, mount], clear: {used|lt: 0.8}}
 ---
 title: Quiet habit
 id: 55555555-5555-4555-8555-555555555555
@@ -273,6 +283,17 @@ def test_an_alert_that_is_not_indexed_yet_is_found_in_the_stream(site: Site) -> 
     assert (code, rows[0]["alert"]) == (0, name)
 
 
+def test_what_the_stream_no_longer_keeps_is_in_the_index(site: Site) -> None:
+    site.work(login(site))
+    name = site.alert("Root login")
+    told = [row["how"] for row in of(site.explain("e1")[1], "fate")]
+    shutil.rmtree(next((site.folder / "state").glob("stream")))
+    for asked in (name, "e1"):
+        code, rows = site.explain(asked)
+        assert (code, [row["how"] for row in of(rows, "fate")], of(rows, "alert")[0]["alert"]) == (0, told, name)
+        assert of(rows, "fate")[0]["delivered"]
+
+
 def test_an_event_that_paged_says_what_held_and_whom_it_was_told_to(site: Site) -> None:
     site.work(login(site))
     code, rows = site.explain("e1")
@@ -282,7 +303,10 @@ def test_an_event_that_paged_says_what_held_and_whom_it_was_told_to(site: Site) 
         ("Refused", "not held"),
         ("Quiet habit", "not held"),
     ]
-    assert [(row["reason"], row["rules"]) for row in of(rows, "skipped")] == [("logsource product windows", 1)]
+    assert [(row["reason"], row["rules"]) for row in of(rows, "skipped")] == [
+        ("logsource product windows", 1),
+        ("logsource category host_metrics", 1),
+    ]
     assert (rows[-1]["verdict"], rows[-1]["because"]) == ("told", ["security heard of it"])
 
 
@@ -305,6 +329,33 @@ def test_an_event_below_a_correlation_s_threshold_says_which(site: Site) -> None
     (row,) = of(rows, "correlation")
     assert (row["title"], row["group"], row["fired"]) == ("Refused in number", {"host.id": "h1"}, False)
     assert "event_count gte 3 within 0:05:00 was not reached" in str(rows[-1]["because"])
+
+
+def sample(site: Site, name: str, second: int, **fields: Value) -> dict[str, Value]:
+    return site.event(name, second, mount="/", **fields) | {"tocsin.class": "metrics"}
+
+
+def test_a_condition_holds_by_the_reading_that_began_it_whatever_came_since(site: Site) -> None:
+    site.work(sample(site, "m1", 1, used=0.95), sample(site, "m2", 2, used=0.7))
+    code, rows = site.explain(site.alert("Filling"))
+    (head,) = of(rows, "alert")
+    steps = head["steps"]
+    assert isinstance(steps, list)
+    assert ([step["step"] for step in steps], code) == (["fired", "resolved"], 0)
+    (measure,) = of(rows, "measure")
+    assert (measure["then"], measure["now"], measure["asked"]) == (0.95, 0.95, "gte 0.9")
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [({"used": 0.7}, "clear"), ({"used": 0.85}, "neither holding nor clear"), ({}, "says nothing")],
+)
+def test_a_condition_says_how_things_stand_where_it_does_not_hold(
+    site: Site, fields: dict[str, Value], state: str
+) -> None:
+    site.work(sample(site, "m1", 1, **fields))
+    _, rows = site.explain("m1")
+    assert [row["state"] for row in of(rows, "rule")] == [state]
 
 
 def test_a_rule_that_is_only_recorded_says_that_nobody_is_told(site: Site) -> None:
