@@ -11,14 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import machine
-from tests.scenarios.installation import Heard, Installation, fleet, people, until
-from tests.services.elasticsearch import Elasticsearch
-from tests.services.kafka import Kafka
+from benchmarks import engines, machine
+from tests.scenarios.installation import Heard, Installation, people, until
 from tests.standins.mailbox import certificate, mailbox
 from tests.standins.slack import Workspace, slack
 
@@ -63,20 +60,12 @@ def _arrived(workspace: Workspace, address: str) -> bool:
 def main() -> None:
     events = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     print(machine.line())
-    with ExitStack() as servers:
-        for name in sys.argv[2:] or ["embedded", "fleet"]:
-            engine: dict[str, object] = {}
-            if name == "fleet":
-                places = [Path(servers.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-                kafka, index = Kafka(places[0]), Elasticsearch(places[1])
-                servers.callback(kafka.stop)
-                servers.callback(index.stop)
-                engine = fleet(kafka, index, "bench")
-            with tempfile.TemporaryDirectory() as folder:
-                took = sorted(measure(engine, Path(folder), events))
-            p50, p99 = statistics.median(took), took[int(len(took) * 0.99)]
-            aim = 1.0 if name == "embedded" else 2.0
-            print(f"{name:9} {events} pages: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms ({p99 / aim:.2f} of aim)")
+    for name in sys.argv[2:] or engines.BOTH:
+        with engines.engine(name) as engine, tempfile.TemporaryDirectory() as folder:
+            took = sorted(measure(engine, Path(folder), events))
+        p50, p99 = statistics.median(took) * 1000, took[int(len(took) * 0.99)] * 1000
+        share = p99 / (1000 if name == "embedded" else 2000)
+        print(f"{name:9} {events} pages: p50 {p50:.0f} ms, p99 {p99:.0f} ms ({share:.2f} of aim)")
 
 
 if __name__ == "__main__":

@@ -11,20 +11,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from benchmarks import machine
+from benchmarks import engines, machine
 from collectors.assemble import Environments, Host, assemble
 from collectors.formats import Context
 from collectors.formats.registry import FORMATS
 from collectors.sources import Record
-from tests.scenarios.installation import Installation, fleet, until
-from tests.services.elasticsearch import Elasticsearch
-from tests.services.kafka import Kafka
+from tests.scenarios.installation import Installation, until
 
 
 def lines(count: int) -> list[str]:
@@ -94,18 +91,10 @@ def main() -> None:
     print(machine.line())
     step = bare(written)
     print(f"parse, assemble, encode alone: {step:,.0f} lines a CPU second")
-    with ExitStack() as servers:
-        for name in sys.argv[2:] or ["embedded", "fleet"]:
-            engine: dict[str, object] = {}
-            if name == "fleet":
-                places = [Path(servers.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-                kafka, index = Kafka(places[0]), Elasticsearch(places[1])
-                servers.callback(kafka.stop)
-                servers.callback(index.stop)
-                engine = fleet(kafka, index, "path")
-            with tempfile.TemporaryDirectory() as folder:
-                rate = whole(engine, Path(folder), written)
-            print(f"{name:9} {count} lines: {rate:,.0f} a second, {rate / step:.2f} of the step alone")
+    for name in sys.argv[2:] or engines.BOTH:
+        with engines.engine(name) as engine, tempfile.TemporaryDirectory() as folder:
+            rate = whole(engine, Path(folder), written)
+        print(f"{name:9} {count} lines: {rate:,.0f} a second, {rate / step:.2f} of the step alone")
 
 
 if __name__ == "__main__":
