@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from notifiers.entry import Entry
 from pipeline.indexes import Index, Query
@@ -17,6 +17,7 @@ from rules.alert import Alert, Step
 from rules.event import Event
 from rules.predicate import And, Field, Keyword, Or, Predicate, Text
 
+M = TypeVar("M", bound=BaseModel)
 _AROUND: Final = timedelta(days=1)  # how far from an alert its events are looked for first
 _MOST: Final = 10_000
 _AT_ONCE: Final = 200  # ids asked for in one query
@@ -43,7 +44,7 @@ class Archive:
 
     def _alerts(self, predicate: Predicate, since: datetime | None) -> list[Alert]:
         hits = self.index.search(Query(predicate, since=since, limit=_MOST)).hits
-        found = [(str(hit.fields.get("event.created")), _alert(hit)) for hit in hits]
+        found = [(str(hit.fields.get("event.created")), alert) for hit in hits for alert in _read(Alert, hit)]
         found.sort(key=lambda one: (one[0], one[1].time, _STEPS.index(one[1].step)))
         return [alert for _, alert in found]
 
@@ -79,11 +80,15 @@ class Archive:
     def _entries(self, predicate: Predicate) -> list[Entry]:
         hits = self.index.search(Query(predicate, limit=_MOST)).hits
         hits = sorted(hits, key=lambda hit: str(hit.fields.get("event.created")))
-        return [Entry.model_validate_json(str(hit.fields["event.original"])) for hit in hits]
+        return [entry for hit in hits for entry in _read(Entry, hit)]
 
 
-def _alert(hit: Event) -> Alert:
-    return Alert.model_validate_json(str(hit.fields["event.original"]))
+def _read(kind: type[M], hit: Event) -> Iterator[M]:
+    """Yield the record that a document of ours was made of; one that was tampered with beyond reading is none."""
+    try:
+        yield kind.model_validate_json(str(hit.fields.get("event.original")))
+    except ValidationError:
+        return
 
 
 def _is(name: str, text: str) -> Predicate:

@@ -57,10 +57,10 @@ def explain(name: str, form: str | None, path: Path | None) -> None:
 
 
 def _explained(name: str, config: Config, archive: Archive, log: Log) -> Iterator[Row]:
-    alerts = _alerts(name, archive, log)
+    alerts = archive.alerts(name)
     event = None if alerts else archive.event(name)
     if not alerts and event is None:
-        raise _unknown(name, log)
+        alerts = _elsewhere(name, archive, log)
     rules = loaded(config)
     if event is not None:
         yield from _event(event, rules, archive, log)
@@ -76,12 +76,14 @@ def _explained(name: str, config: Config, archive: Archive, log: Log) -> Iterato
     yield conclusion
 
 
-def _alerts(name: str, archive: Archive, log: Log) -> list[Alert]:
+def _elsewhere(name: str, archive: Archive, log: Log) -> list[Alert]:
     """An incident's name stands for the alert that it shows; what is not indexed yet may be in the stream."""
     wanted = log.alert_of(name) or name
-    found = archive.alerts(wanted)
+    found = archive.alerts(wanted) if wanted != name else []
     if not found and log.stream is not None:
         found = streamed(log.stream, lambda alert: wanted in (alert.id, *alert.replaces))
+    if not found:
+        raise _unknown(name, log)
     return found
 
 

@@ -88,3 +88,11 @@ def test_an_index_gives_back_an_alert_its_events_and_what_was_told(archive: Arch
     assert [(one.transition is not None, one.answered is not None) for one in found] == [(True, False), (False, True)]
     assert archive.event("nothing") is None
     assert archive.alerts("nothing") == []
+
+
+def test_an_alert_that_was_tampered_with_beyond_reading_is_none(tmp_path: Path) -> None:
+    made = msgspec.json.decode(stored(ALERTS, 0, FIRED.model_dump_json()).value)
+    made["event.original"] = "{"
+    with closing(SqliteIndex(tmp_path)) as index:
+        index.put([Document(made["event.id"], "tocsin", NOW, msgspec.json.encode(made))])
+        assert Archive(index).alerts(FIRED.id) == []
