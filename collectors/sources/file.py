@@ -49,6 +49,7 @@ class FileSource:
         self._troubles: dict[str, str] = {}
         self._folders: dict[str, int] = {}  # path -> its folder's mtime when siblings were last looked at
         self._looked: datetime | None = None
+        self._blind = False  # a file that is there cannot be opened: nothing is claimed to have been read
 
     # the port
 
@@ -73,6 +74,7 @@ class FileSource:
             for path in self._named():
                 if path not in self._tails:
                     self._begin(path, first=False)
+            self._blind = any(path not in self._tails for path in self._named())
         for path, tails in list(self._tails.items()):
             for tail in tails[:-1]:
                 records += self._drain(path, tail, now)
@@ -82,7 +84,7 @@ class FileSource:
             if look:
                 tails[-1:-1] = self._unseen(path)
         fresh = [trouble for trouble in self._troubles.values() if trouble not in told]
-        return Batch(records, None if records else now, fresh)
+        return Batch(records, None if records or self._blind else now, fresh)
 
     def position(self, journalled: Sequence[Record]) -> str:
         ends = {record.lane: record.end for record in journalled}
@@ -132,6 +134,7 @@ class FileSource:
         except OSError as error:
             hint = _HINTS.get(type(error), "it is tried again each second")
             self._troubles[path] = f"{path}: {error.strerror or error}; {hint}"
+            self._blind = True
             return None
         self._troubles.pop(path, None)
         return tail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
@@ -19,6 +20,7 @@ from pipeline.records import heartbeat
 from pipeline.streams import EVENTS, StreamUnavailable
 from rules.event import Value, rfc3339
 
+_log = logging.getLogger(__name__)
 _HEARTBEAT = timedelta(seconds=15)
 _HOLD = timedelta(milliseconds=100)  # for lines that may belong to the record: their writer writes them at once
 _BATCH = 2000
@@ -124,7 +126,7 @@ class Collect:
         self._pending: tuple[list[tuple[str, bytes]], dict[str, str]] | None = None
         self._sequences: dict[str, int] = {}
         self._opened = False
-        self.troubles: list[str] = []
+        self._told: set[str] = set()
 
     def step(self, now: datetime) -> bool:
         if not self._opened:
@@ -159,7 +161,7 @@ class Collect:
         positions: dict[str, str] = {}
         for feed in self._feeds:
             batch = feed.source.read(now, _BATCH)
-            self.troubles += batch.troubles
+            self._tell(batch.troubles)
             ends: dict[str, Record] = {}
             for record in feed.joined(batch.records, now):
                 rows += [(self._host.id, event) for event in self._events(feed, record, now)]
@@ -172,6 +174,13 @@ class Collect:
                 positions[f"source:{feed.source.name}"] = feed.source.position(list(ends.values()))
                 positions[f"count:{feed.source.name}"] = msgspec.json.encode(feed.counts).decode()
         return rows, positions | {f"seq:{name}": str(n) for name, n in self._sequences.items()}
+
+    def _tell(self, troubles: Iterable[str]) -> None:
+        """Log what cannot be read and what is lost, each once."""
+        for trouble in troubles:
+            if trouble not in self._told:
+                self._told.add(trouble)
+                _log.warning("%s", trouble, extra={"role": self.name})
 
     def _beat(self, feed: Feed, up_to: datetime | None, now: datetime) -> list[tuple[str, bytes]]:
         """Return "source S has been read up to T", now and then, when nothing of it is held back."""

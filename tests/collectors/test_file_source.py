@@ -12,6 +12,7 @@ import pytest
 
 from collectors.sources import Record
 from collectors.sources.file import FileSource
+from collectors.sources.tail import Tail
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -181,6 +182,20 @@ def test_a_file_that_is_missing_is_named_and_read_once_it_is_there(tmp_path: Pat
     assert any("no such file" in trouble for trouble in [*reader.troubles, *reader.source.troubles()])
     _add(tmp_path / "secure", "first")
     assert reader.read() == ["first"]
+
+
+def test_what_cannot_be_opened_is_never_claimed_as_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def barred(_path: Path) -> Tail:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as during:
+        during.setattr(Tail, "open", barred)
+        reader = Reader(log)
+        _add(log, "one")
+        assert all(reader.source.read(NOON + timedelta(seconds=n), 10).up_to is None for n in range(3))
+        assert any("Permission denied" in trouble for trouble in reader.source.troubles())
+    assert reader.read() == ["one"]
+    assert reader.source.read(reader.now, 10).up_to == reader.now
 
 
 def test_a_copy_that_is_not_there_is_told_as_possible_loss(log: Path) -> None:

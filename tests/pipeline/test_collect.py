@@ -231,3 +231,14 @@ def test_a_heartbeat_says_how_far_a_source_was_read_when_nothing_is_held_back(tm
         "2026-11-22T12:00:00.000000Z",
         "2026-11-22T12:00:15.000000Z",
     ]
+
+
+def test_what_may_be_lost_is_told_once_to_whoever_runs_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+    bench.write(ROOT)
+    bench.steps()
+    bench.log.write_text("")
+    bench.steps(5)
+    assert [record.getMessage() for record in caplog.records if "cut to nothing" in record.getMessage()] == [
+        caplog.records[-1].getMessage()
+    ]
