@@ -41,6 +41,10 @@ def demo(state: Path, rules: str, *, fast: bool) -> None:
     place = state.expanduser()
     _empty(place)
     config = load(_write_config(place, rules))
+    loaded = app.open_rules(config)
+    if not loaded.rules:
+        why = "\n  ".join(map(str, loaded.errors)) or "no rule is there"
+        raise click.UsageError(f"--rules {rules}: a day without rules rings no bell\n  {why}")
     with told(), app.running(config, app.ROLES):
         _wait(config, until=lambda: _opened(config))
         _play(config, place, fast=fast)

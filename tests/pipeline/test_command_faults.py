@@ -109,3 +109,9 @@ def test_a_silence_longer_than_a_century_is_misuse(tmp_path: Path) -> None:
     done = asked("silence", "add", "a=b", "--for", "9999999d", "--reason", "swap", "-c", config(tmp_path))
     assert done.exit_code == 2
     assert "longer than a century" in done.output
+
+
+def test_a_demo_without_rules_is_misuse(tmp_path: Path) -> None:
+    done = asked("demo", "--fast", "--rules", "/no/such", "--state", str(tmp_path / "demo"))
+    assert done.exit_code == 2
+    assert "/no/such:1: cannot be read: No such file or directory" in done.output
