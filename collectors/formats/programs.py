@@ -147,6 +147,12 @@ def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
     """Add to `fields` what the program meant by `message`, and return them; an unknown message stays as it is."""
     message = fields["message"]
     assert isinstance(message, str)
+    fields.update(read(program, message) or {})
+    return fields
+
+
+def read(program: str, message: str) -> dict[str, Value] | None:
+    """Return what the program meant by a message, in a dict that is the caller's; None if nobody knows it."""
     reader = _READERS.get(program)
     if reader is None and program:
         reader, message = _by_tag(program, message)
@@ -154,12 +160,9 @@ def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
         found = pam.read(message, program)
     else:
         found = reader(message) if reader is not None else None
-    if found is not None:
-        fields.update(found)
-    elif reader is not None and program not in _SHARED:
-        fields["event.module"] = _MODULES.get(program, program)
-        fields["event.dataset"] = "system.auth"
-    return fields
+    if found is None and reader is not None and program not in _SHARED:
+        return {"event.module": _MODULES.get(program, program), "event.dataset": "system.auth"}
+    return found
 
 
 _SHARED: Final = frozenset(

@@ -6,8 +6,10 @@ length changes nothing, except MySQL's /*! ... */, which is executed and read as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from collectors.formats.sql_lexer import Dialect, Token, tokens, unquoted
@@ -60,8 +62,29 @@ class Statement:
     unbounded: bool = False  # an UPDATE or DELETE without WHERE, a TRUNCATE
 
 
+# A program's statements differ in their literals alone, and these change nothing of what a statement does where no
+# comment, quoted name, escape or DO block could make something else of them.
+_NOT_ONLY_LITERALS: Final = re.compile(r"""["`\[$\\#]|--|/\*|\bDO\b""", re.IGNORECASE)
+_TEXTS: Final = re.compile(r"'[^']*'")
+_NUMBERS: Final = re.compile(r"(?<![\w@.])\d+(?![\w.])")
+_REMEMBERED: Final = 2048  # characters of a statement that is worth remembering
+
+
 def classify(text: str, dialect: Dialect = "ansi") -> Statement | None:
     """Return what the gravest statement in `text` does, the first of equals; None where there is none."""
+    if len(text) > _REMEMBERED or _NOT_ONLY_LITERALS.search(text) is not None:
+        return _classified(text, dialect)
+    if "'" in text:
+        text = _TEXTS.sub("'0'", text)
+    return _remembered(_NUMBERS.sub("0", text), dialect)
+
+
+@lru_cache(maxsize=1024)
+def _remembered(shape: str, dialect: Dialect) -> Statement | None:
+    return _classified(shape, dialect)
+
+
+def _classified(text: str, dialect: Dialect) -> Statement | None:
     gravest: Statement | None = None
     for head, bounded in _statements(text, dialect):
         found = _one(head, dialect, bounded=bounded)

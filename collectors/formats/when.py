@@ -99,6 +99,35 @@ def yearless(month: int, day: int, clock: tuple[int, int, int], micro: int, ctx:
     raise ParseError(f"no such day: month {month}, day {day}")
 
 
+@lru_cache(maxsize=64)
+def _day(stamp: str, received: datetime, zone: tzinfo, year: int | None) -> str | None:
+    """Return the date of `Jan  2` where zone and year are the same for all of its seconds; else None."""
+    month, day, ctx = MONTHS[stamp[:3]], int(stamp[4:6]), Context(received, zone, year)
+    first, last = yearless(month, day, (0, 0, 0), 0, ctx), yearless(month, day, (23, 59, 59), 0, ctx)
+    return f"{first.year}-{month:02}-{day:02}T" if zone is UTC and first.year == last.year else None
+
+
+def bsd(stamp: str, ctx: Context) -> datetime:
+    """Return the moment of exactly `Jan  2 03:04:05`. Raises ParseError. Many lines are of one day: it is kept."""
+    day = _day(stamp[:6], ctx.received, ctx.zone, ctx.year)
+    if day is not None:
+        try:
+            return datetime.fromisoformat(f"{day}{stamp[7:]}+00:00")
+        except ValueError:
+            pass  # a leap second, or none at all: said below
+    clock = (int(stamp[7:9]), int(stamp[10:12]), int(stamp[13:15]))
+    return yearless(MONTHS[stamp[:3]], int(stamp[4:6]), clock, 0, ctx)
+
+
+def stated(stamp: str) -> datetime:
+    """Return the moment of an RFC 3339 stamp whose form the caller has checked. Raises ParseError."""
+    try:
+        moment = datetime.fromisoformat(stamp)
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ParseError(f"no such time: {error}") from None
+
+
 def iso(text: str, ctx: Context, at: int = 0) -> tuple[datetime, int] | None:
     """Return the moment of an ISO 8601 stamp at `at` and where it ends; None if there is none. A comma may stand
     for the point, a blank for the T, and nanoseconds are cut to microseconds."""
