@@ -125,7 +125,10 @@ def parse(text: str, ctx: Context) -> Parsed:
         fields["postgresql.log.sql_state_code"] = state
         if state != "00000":
             fields["event.code"] = state
-    postgresql_message.understand(level[1], text[level.end() :], fields)
+    message = text[level.end() :]
+    if "\n\t" in message:  # the server writes a tab after each line break (elog.c, append_with_tabs): it is not said
+        message = message.replace("\n\t", "\n")
+    postgresql_message.understand(level[1], message, fields)
     return Parsed(time, fields)
 
 

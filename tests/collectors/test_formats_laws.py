@@ -162,3 +162,25 @@ def test_a_zone_that_is_none_is_a_parse_error(bad: str) -> None:
 
     with pytest.raises(ParseError):
         zone(bad)
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Auckland")], ids=str)
+@pytest.mark.parametrize(
+    "tag", ["sshd[7]: Failed password for a from 1.2.3.4 port 5 ssh2", "x: y", "sudo: a : b", "audit: type=A"]
+)
+@given(when=st.datetimes(datetime(2025, 11, 1), datetime(2026, 12, 1)), second=st.sampled_from([0, 59, 60, 61]))  # fmt: skip
+def test_the_header_that_nearly_all_lines_have_says_what_its_parts_say(
+    zone: ZoneInfo, tag: str, when: datetime, second: int
+) -> None:
+    ctx = Context(received=CTX.received, zone=zone)
+    for stamp in (
+        f"{when:%b} {when.day:2d} {when:%H:%M}:{second:02}",
+        f"{when:%Y-%m-%dT%H:%M}:{second:02}.{when.microsecond:06}+02:00",
+        f"{when:%Y-%m-%dT%H:%M}:{second:02}.123Z",
+    ):
+        quick, slow = (understand(f"{stamp} {blank}host {tag}", FORMATS["syslog"], ctx) for blank in ("", " "))
+        assert quick.time == slow.time
+        ignored = {"tocsin.parse_error", "message"} if "tocsin.parse_error" in slow.fields else set()
+        assert {n: v for n, v in quick.fields.items() if n not in ignored} == {
+            n: v for n, v in slow.fields.items() if n not in ignored
+        }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collectors.formats.sql import classify
 from collectors.formats.sql_lexer import Dialect, redacted
@@ -87,3 +90,20 @@ def test_nothing_is_no_statement() -> None:
 def test_redacting_takes_the_data_and_leaves_the_shape() -> None:
     text = "UPDATE t SET a = 'secret', b = 42, c = $$x$$ WHERE d = E'it\\'s'"
     assert redacted(text, "postgresql") == "UPDATE t SET a = ?, b = ?, c = ? WHERE d = ?"
+
+
+LITERAL = st.one_of(
+    st.integers(0, 10**6).map(str),
+    st.floats(0, 10).map(str),
+    st.sampled_from([
+        "'x'", "'it''s'", "'", "E'\\'5'", '"t 5"', "$1", "$a$ ; DROP TABLE t5 $a$", "t@5", "x5", "1e5", "-- 5'\n", "/* '5 */", "#5'\n",
+        "SELECT", "DELETE FROM", "UPDATE", "INSERT INTO", "WHERE", "DROP TABLE", "DO", ";", "(", ")", ".", "[t 5]", "`t5`", "t", "FROM",
+    ]),
+)  # fmt: skip
+
+
+@given(st.lists(LITERAL, max_size=12), st.sampled_from([" ", ""]), st.sampled_from(get_args(Dialect)))
+def test_what_is_remembered_of_a_statement_is_what_it_does(parts: list[str], between: str, dialect: Dialect) -> None:
+    text = between.join(parts)
+    padded = text + " " * 4096  # too long to be remembered
+    assert classify(text, dialect) == classify(padded, dialect)
