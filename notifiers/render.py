@@ -185,10 +185,14 @@ def _facts(incident: Incident, now: datetime) -> tuple[tuple[str, str], ...]:
         facts.append(("Seen", clock(incident.seen)))
     if incident.count > 1:
         facts.append(("Repeats", f"{incident.count} alerts, the last at {clock(incident.last, now)}"))
-    facts += [(inert(name, 80), inert(_text(value), 200)) for name, value in alert.proof.values.items()]
+    facts += _measured(alert)
     if alert.proof.count > 1:
         facts.append(("Events", str(alert.proof.count)))
-    facts += [(inert(name, 80), inert(_text(value), 200)) for name, value in alert.key.items()]
+    facts += [
+        (inert(name, 80), inert(_text(value), 200))
+        for name, value in alert.key.items()
+        if name != "host.id" or not alert.fields.get("host.name")  # a host that has a name is known by it
+    ]
     named = {name for name, _ in facts}
     facts += [
         (name, inert(_text(value), 200))
@@ -204,6 +208,21 @@ def _facts(incident: Incident, now: datetime) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
+def _measured(alert: Alert) -> list[tuple[str, str]]:
+    """Return what was measured, each value with its limits: `3 (gte 3)`."""
+    values = alert.proof.values
+    measured = [name for name in values if "|" not in name and name not in _OPERATORS]
+    out = []
+    for name in measured:
+        own = {op: limit for key, limit in values.items() if (op := key.removeprefix(f"{name}|")) != key}
+        limits = own or ({op: values[op] for op in values if op in _OPERATORS} if name == "value" else {})
+        said = ", ".join(f"{op} {_text(limit)}" for op, limit in limits.items())
+        label = "Measured" if name == "value" else inert(name, 80)
+        out.append((label, inert(_text(values[name]), 200) + (f" ({inert(said, 100)})" if said else "")))
+    return out
+
+
+_OPERATORS = frozenset({"lt", "lte", "gt", "gte", "eq", "neq"})
 _DETAIL = (
     "user.name",
     "source.ip",
@@ -212,7 +231,7 @@ _DETAIL = (
     "db.query.text",
     "process.command_line",
     "event.outcome",
-    "tocsin.auth.method",
+    "system.auth.ssh.method",
     "event.action",
 )
 

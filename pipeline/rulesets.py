@@ -69,7 +69,7 @@ def lists(config: Mapping[str, Sequence[str] | Mapping[str, str]], faults: list[
     A list whose file cannot be read is reported and absent: the rules that read it are inactive, and say so. What the
     shipped rules read is there, empty, though nobody configured it: they would rather tell too much than nothing.
     """
-    out: dict[str, tuple[str, ...]] = {name: () for name in SHIPPED_LISTS}
+    out: dict[str, tuple[str, ...]] = dict.fromkeys(SHIPPED_LISTS, ())
     for name, value in config.items():
         if not isinstance(value, Mapping):
             out[name] = tuple(str(entry) for entry in value)

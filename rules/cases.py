@@ -11,11 +11,12 @@ quiet:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rules.event import Value, instant
 from rules.matcher import Matcher
@@ -25,6 +26,17 @@ from rules.values import flatten
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 SUFFIX = ".cases.yml"
+
+
+class Case(BaseModel):
+    """One case as it is written: an event, or events in order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = ""
+    event: dict[str, object] = Field(default_factory=dict)
+    events: list[dict[str, object]] = Field(default_factory=list)
+    lists: dict[str, list[str]] = Field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,24 +75,26 @@ def _run_file(sources: Sequence[tuple[str, str]], name: str, text: str, out: Res
             why = _judge(sources, rule_file, found.get("rule"), case, must=kind == "fires")
             out.passed += not why
             if why:
-                out.failures.append(f"{name}:1: {case.get('name', 'a case')}: {why}")
+                title = case.get("name", "a case") if isinstance(case, dict) else "a case"
+                out.failures.append(f"{name}:1: {title}: {why}")
 
 
 def _judge(
-    sources: Sequence[tuple[str, str]], rule_file: str, rule: str | None, case: Mapping[str, object], *, must: bool
+    sources: Sequence[tuple[str, str]], rule_file: str, rule: str | None, case: object, *, must: bool
 ) -> str | None:
-    lists = case.get("lists")
-    assert lists is None or isinstance(lists, dict)
-    ruleset = load([(name, text) for name, text in sources if name == rule_file], lists or {})
+    try:
+        given = Case.model_validate(case)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the case'}: {first['msg']}"
+    ruleset = load([(name, text) for name, text in sources if name == rule_file], given.lists)
     if ruleset.errors:
         return str(ruleset.errors[0])
     ids = [one.about.id for one in ruleset.correlations] + [one.about.id for one in ruleset.rules]
     target = rule or next(iter(ids), None)
     if target not in ids:
         return f"no rule {target!r} in {rule_file}"
-    listed = case.get("events") or [case.get("event")]
-    assert isinstance(listed, list)
-    fired = target in _fired(ruleset, [flatten(one) for one in listed])
+    fired = target in _fired(ruleset, [flatten(one) for one in given.events or [given.event]])
     return None if fired is must else "did not fire" if must else "fired"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,11 +36,11 @@ def test_the_day_pages_what_matters_and_ends_with_searches_that_find_it(tmp_path
     assert "RESOLVED: Disk filling" in said
     assert said.count("HIGH  Root login over SSH") == 1
     assert "acme_staging [" not in said
-    searches = [line.split("#")[0].strip() for line in said.splitlines() if line.strip().startswith("tocsin search -c")]
+    searches = [shlex.split(line, comments=True) for line in said.splitlines() if " search -c " in line]
     assert len(searches) == 3
     for search in searches:
         found = subprocess.run(
-            [*TOCSIN, *search.replace("'", "").split(maxsplit=4)[1:4], search.split("'")[1]],
+            [*TOCSIN, *search[search.index("search") :]],
             capture_output=True,
             text=True,
             timeout=60,

@@ -62,7 +62,7 @@ class Kafka:
             ),
             "utf-8",
         )
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = urlsafe_b64encode(b"T" + uuid.uuid4().bytes[1:]).decode().rstrip("=")  # an id must not begin with "-"
         run([*self._program("kafka.tools.StorageTool"), "format", "-t", cluster, "-c", str(self._config)])
         self.start()
 
