@@ -59,9 +59,7 @@ def build(role: str, config: Config, opened: ExitStack) -> Role:
 
             return Forward(opened.enter_context(closing(open_files(config, "journal"))), stream())
         case "detect":
-            from pipeline.roles.detect import Detect
-
-            return Detect(stream(), open_rules(config), engine=__version__)
+            return _detect(config, stream())
         case "index":
             from pipeline.roles.index import Indexer
 
@@ -86,6 +84,15 @@ def _collect(config: Config, opened: ExitStack) -> Role:
         [(rule.match, rule.is_, rule.base) for rule in config.environments], config.host.environment
     )
     return Collect(open_feeds(config), files.journal, state.host(config), environments)
+
+
+def _detect(config: Config, stream: Stream) -> Role:
+    from pipeline.reload import Reload
+    from pipeline.roles.detect import Detect
+
+    lists = [one.file for one in config.rules.lists.values() if not isinstance(one, list)]
+    rules = Reload(partial(open_rules, config), [*config.rules.paths, *lists])
+    return Detect(stream, rules.ruleset, engine=__version__, renewed=rules)
 
 
 def _keep(config: Config, opened: ExitStack) -> Role:

@@ -83,8 +83,13 @@ class Correlator:
     def reloaded(self, ruleset: RuleSet) -> Correlator:
         """Return a correlator for another rule set that goes on where this one stands."""
         out = Correlator(ruleset, self.engine, self.clock)
-        out.restore({place: self._state(place) for place in (*self._conditions.held, *self._groups.places())})
+        out.restore({place: self._state(place) for place in self._places()})
+        # What was not yet given by `changed`, and what is no longer kept, is still to be given.
+        out._groups.changed |= self._conditions.changed | self._groups.changed | (self._places() - out._places())
         return out
+
+    def _places(self) -> set[str]:
+        return {*self._conditions.held, *self._groups.places()}
 
     def restore(self, states: Mapping[str, bytes]) -> None:
         """Take over what `changed` gave; a rule whose meaning changed begins anew."""

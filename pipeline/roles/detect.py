@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
 
-from pipeline.records import tick
+from pipeline.records import Command, tick
 from pipeline.roles.correlate import Correlate, dead_letter, gone
 from pipeline.roles.outbox import Outbox
-from pipeline.streams import DEADLETTER, EVENTS, MATCHES, Message, Stored, Stream
+from pipeline.streams import COMMANDS, DEADLETTER, EVENTS, MATCHES, Message, Stored, Stream
 from rules.event import Event, instant
 from rules.match import Marker, Match, Record, Verdict, encode, shown
 from rules.matcher import Hit, Matcher, key_values
@@ -25,13 +26,37 @@ SECOND = timedelta(seconds=1)
 VERDICTS_KEPT = 200_000
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A rule set to judge by from now on, and what is to be published of it."""
+
+    ruleset: RuleSet
+    command: Command | None = None
+
+
+def _unchanged(_now: datetime) -> Loaded | None:
+    return None
+
+
 class Detect:
-    """A Role. Matching keeps nothing but the last verdicts; correlating is Correlate's."""
+    """A Role. Matching keeps nothing but the last verdicts; correlating is Correlate's.
+
+    `renewed` is asked before each round whether there is another rule set.
+    """
 
     name = "detect"
 
-    def __init__(self, stream: Stream, ruleset: RuleSet, *, engine: str) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        ruleset: RuleSet,
+        *,
+        engine: str,
+        renewed: Callable[[datetime], Loaded | None] = _unchanged,
+    ) -> None:
         self._stream = stream
+        self._ruleset = ruleset
+        self._renewed = renewed
         self._matcher = Matcher(ruleset)
         self._correlate = Correlate(stream, ruleset, engine=engine)
         self._partitions: dict[int, _Partition] = {}
@@ -40,18 +65,30 @@ class Detect:
         self.lost = 0  # events gone from the stream before they were judged
 
     def step(self, now: datetime) -> bool:
+        self._renew(now)
         matched = self._match(now)
         self._tick(now)
         return self._correlate.step(now) or matched
 
     def reload(self, ruleset: RuleSet) -> None:
         """Judge by another rule set from the next event on; rules that mean the same keep their state."""
+        self._ruleset = ruleset
         self._matcher = Matcher(ruleset)
         self._verdicts.clear()
         self._correlate.reload(ruleset)
 
     def close(self) -> None:
         """The stream is the caller's."""
+
+    def _renew(self, now: datetime) -> None:
+        loaded = self._renewed(now)
+        if loaded is None:
+            return
+        if loaded.ruleset is not self._ruleset:
+            self.reload(loaded.ruleset)
+        if loaded.command is not None:
+            value = loaded.command.model_dump_json().encode()
+            self._outbox.append(COMMANDS, [Message(loaded.command.person, value)])
 
     def _match(self, now: datetime) -> bool:
         self._outbox.flush()
