@@ -59,6 +59,28 @@ def cli() -> None:
     """
 
 
+# what an extra brings: module -> extra
+EXTRAS = {
+    "ahocorasick_rs": "detect",
+    "elasticsearch": "index",
+    "jinja2": "notify",
+    "re2": "detect",
+    "rich": "notify",
+    "slack_sdk": "notify",
+}
+
+
 def main() -> None:
-    """The one way in: exit 0 ok, 1 a finding, 2 misuse."""
-    sys.exit(cli())
+    """The one way in: exit 0 ok, 1 a finding, 2 misuse. What an absent extra would have brought is named."""
+    try:
+        sys.exit(cli())
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        extra = EXTRAS[error.name]
+        click.echo(
+            f"this needs {error.name}, which is not installed here: install Tocsin with the extra `{extra}`, or `all` "
+            f"for everything (pip install '.[{extra}]')",
+            err=True,
+        )
+        sys.exit(1)

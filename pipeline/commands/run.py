@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -26,6 +27,8 @@ def _start(path: Path | None, roles: tuple[str, ...]) -> None:
         handler.addFilter(_with_role)
     for loud in ("kafka", "elastic_transport", "slack_sdk"):
         logging.getLogger(loud).setLevel(logging.ERROR)
+    for role in roles:
+        import_module(f"pipeline.roles.{role}")  # an extra that is absent is told before anything starts
     with told():
         if "notify" in roles:
             open_channels(config)  # a secret that cannot be read is told before anything starts
