@@ -17,6 +17,10 @@ _HEAD: Final = re.compile(
     r"\(?(pam_\w{1,32})\)?(?:[(\[]([\w./-]{1,64})(?::([\w-]{1,32}))?[)\]])?:? *(?:\(([^()]{1,64})\) )?", re.ASCII
 )
 _UNIX: Final = re.compile(r"pam_unix\(([\w./-]{1,64}):([\w-]{1,32})\): +", re.ASCII)
+# A failure as pam_unix writes it where no remote user is given, so that nobody's words stand before the address.
+_PLAIN_FAILURE: Final = re.compile(
+    r"authentication failure; logname=(\S*) uid=(\d*) euid=(\d*) tty=(\S*) ruser= rhost=(\S+)  user=(\S+)\Z", re.ASCII
+)
 _UID: Final = re.compile(r"(.*)\(uid=(\d{1,10})\)\s*$", re.ASCII | re.DOTALL)
 _FAILURE: Final = re.compile(r"(?:(\d{1,9}) more )?authentication failures?; ")
 _USER: Final = re.compile(
@@ -122,6 +126,18 @@ def _uid(text: str) -> tuple[str, str]:
 
 
 def _verdict(body: str, service: str, fields: dict[str, Value]) -> dict[str, Value]:
+    plain = _PLAIN_FAILURE.match(body)
+    if plain is not None and service not in _LOCAL:
+        tty, host, user = plain.group(4, 5, 6)
+        fields["event.action"] = "authentication_failure"
+        fields["event.outcome"] = "failure"
+        fields["event.category"] = ["authentication"]
+        fields["event.type"] = ["info"]
+        fields["user.name"] = user
+        if tty:
+            fields["system.auth.pam.tty"] = tty
+        source(fields, host)
+        return fields
     found = _FAILURE.match(body)
     if found is not None:
         if found[1]:

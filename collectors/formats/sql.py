@@ -64,9 +64,9 @@ class Statement:
 
 # A program's statements differ in their literals alone, and these change nothing of what a statement does where no
 # comment, quoted name, escape or DO block could make something else of them.
-_NOT_ONLY_LITERALS: Final = re.compile(r"""["`\[$\\#]|--|/\*|\bDO\b""", re.IGNORECASE)
+_NOT_ONLY_LITERALS: Final = re.compile(r"""["`\[$\\#/dD-](?:(?<=["`\[$\\#])|(?<=-)-|(?<=/)\*|(?<=[dD])[oO]\b)""")
 _TEXTS: Final = re.compile(r"'[^']*'")
-_NUMBERS: Final = re.compile(r"(?<![\w@.])\d+(?![\w.])")
+_NUMBERS: Final = re.compile(r"\d(?<![\w@.].)\d*(?![\w.])")  # the digit first: a pattern that begins so is quick
 _REMEMBERED: Final = 2048  # characters of a statement that is worth remembering
 
 

@@ -168,7 +168,7 @@ def test_a_zone_that_is_none_is_a_parse_error(bad: str) -> None:
 @pytest.mark.parametrize(
     "tag", ["sshd[7]: Failed password for a from 1.2.3.4 port 5 ssh2", "x: y", "sudo: a : b", "audit: type=A"]
 )
-@given(when=st.datetimes(datetime(2025, 11, 1), datetime(2026, 12, 1)), second=st.sampled_from([0, 59, 60, 61]))  # fmt: skip
+@given(when=st.datetimes(datetime(2025, 11, 1), datetime(2026, 12, 1)), second=st.sampled_from([0, 59, 60, 61]))  # noqa: DTZ001
 def test_the_header_that_nearly_all_lines_have_says_what_its_parts_say(
     zone: ZoneInfo, tag: str, when: datetime, second: int
 ) -> None:

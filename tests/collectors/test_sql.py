@@ -96,8 +96,10 @@ LITERAL = st.one_of(
     st.integers(0, 10**6).map(str),
     st.floats(0, 10).map(str),
     st.sampled_from([
-        "'x'", "'it''s'", "'", "E'\\'5'", '"t 5"', "$1", "$a$ ; DROP TABLE t5 $a$", "t@5", "x5", "1e5", "-- 5'\n", "/* '5 */", "#5'\n",
-        "SELECT", "DELETE FROM", "UPDATE", "INSERT INTO", "WHERE", "DROP TABLE", "DO", ";", "(", ")", ".", "[t 5]", "`t5`", "t", "FROM",
+        "'x'", "'it''s'", "'", "E'\\'5'", '"t 5"', "$1", "$a$ ; DROP TABLE t5 $a$", "t@5", "x5", "1e5",
+        "-- 5'\n", "/* '5 */", "#5'\n",
+        "SELECT", "DELETE FROM", "UPDATE", "INSERT INTO", "WHERE",
+        "DROP TABLE", "DO", ";", "(", ")", ".", "[t 5]", "`t5`", "t", "FROM",
     ]),
 )  # fmt: skip
 
