@@ -32,7 +32,7 @@ from pipeline.streams import Stream, StreamUnavailable
 __all__ = ["ROLES", "build", "now", "open_files", "open_index", "open_rules", "open_stream", "pause", "run", "running"]
 
 ROLES = ("collect", "detect", "index", "notify")
-_IDLE_SECONDS = {"collect": 0.1, "keep": 10.0}  # between looks; the other roles wait within their reads
+_IDLE_SECONDS = {"collect": 0.15, "keep": 10.0}  # between looks; the other roles wait within their reads
 _LONGEST_WAIT = 10.0  # seconds between tries while something is away
 _log = logging.getLogger("tocsin")
 

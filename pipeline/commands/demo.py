@@ -94,7 +94,7 @@ def _play(config: Config, place: Path, *, fast: bool) -> None:
                 file.write(line + "\n")
             if scene.say:
                 click.echo(click.style(f"  {log}: {line[:150]}", dim=True))
-        app.pause(0.3)
+        app.pause(0.5)  # longer than a collector looks and holds
         _wait(config, until=lambda: _idle(config))
         app.pause(0.3 if fast or not scene.say else _READ_SECONDS)
 

@@ -55,7 +55,8 @@ def test_postgres_writes_pgaudit_lines_with_the_prefix_and_as_json(postgres: Pos
 def test_postgres_writes_a_refused_password(postgres: Postgres) -> None:
     with pytest.raises(psycopg.OperationalError):
         postgres.connect("developer", "acme_production", password="wrong")
-    assert 'FATAL:  password authentication failed for user "developer"' in postgres.log.read_text("utf-8")
+    said = 'FATAL:  password authentication failed for user "developer"'
+    postgres.process.wait_until(lambda: said in postgres.log.read_text("utf-8"), "the line in the log", 10)
 
 
 def test_sshd_writes_a_root_login_with_a_key(sshd: Sshd) -> None:
