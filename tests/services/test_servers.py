@@ -44,6 +44,10 @@ def test_elasticsearch_refuses_what_the_role_does_not_hold(elasticsearch: Elasti
 
 def test_postgres_writes_pgaudit_lines_with_the_prefix_and_as_json(postgres: Postgres) -> None:
     postgres.execute("developer", "acme_production", "CREATE TABLE seen_by_pgaudit (id integer)")
+    logs = (postgres.log, postgres.json_log)
+    postgres.process.wait_until(
+        lambda: all("seen_by_pgaudit" in log.read_text("utf-8") for log in logs), "the line in both logs", 10
+    )
     text = postgres.log.read_text("utf-8")
     line = next(line for line in text.splitlines() if "seen_by_pgaudit" in line)
     assert "developer@acme_production/psql 127.0.0.1 LOG:  AUDIT: SESSION," in line
