@@ -77,7 +77,7 @@ class KafkaStreamSettings(Model):
     topic_prefix: str = Field("audit", description="topics are `<prefix>.events`, `<prefix>.alerts`, ...")
     partitions: int = Field(4, ge=1, description="of `<prefix>.events`, when Tocsin creates it")
     keep: Duration = Field(timedelta(days=7), description="retention of topics that Tocsin creates")
-    journal_limit: Size = Field(2**30, description="what a collector keeps on its own disk while Kafka is away")
+    journal_limit: Size = Field(2**30, description="above it, what Kafka has leaves the journal at once")
 
 
 class Keep(Model):
