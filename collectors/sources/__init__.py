@@ -31,12 +31,26 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """What a source knows to be gone before it was read: counted, told, and recorded as an event of its own.
+
+    `origin` is the same for the same loss, however often it is found. None: that much cannot be known.
+    """
+
+    origin: bytes
+    reason: str  # what happened and where, for people
+    records: int | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What one read gave. `up_to`: all that the source held until then has been read; None: there is more."""
 
     records: Sequence[Record] = ()
     up_to: datetime | None = None
     troubles: Sequence[str] = ()  # what could not be read now, and how to mend it; told once each
+    losses: Sequence[Loss] = ()
 
 
 class Source(Protocol):
