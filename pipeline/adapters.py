@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collectors.sources import Source
     from notifiers.channels import Channel
     from notifiers.policy import Policy
-    from pipeline.roles.collect import Feed
+    from pipeline.feeds import Feed
     from pipeline.streams.sqlite import SqliteStream
     from rules.faults import Fault
     from rules.ruleset import RuleSet
@@ -172,7 +172,7 @@ def _auth_is_tailed(config: Config) -> bool:
 def open_feeds(config: Config) -> list[Feed]:
     """Return the sources with their formats and zones."""
     from collectors.formats.registry import FORMATS, decode
-    from pipeline.roles.collect import Feed
+    from pipeline.feeds import Feed
 
     by_path = {
         f"file:{path}": settings

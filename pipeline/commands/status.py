@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline import app
 from pipeline.commands.options import config_option, load_config, told
-from pipeline.roles.collect import Counts
+from pipeline.feeds import Counts
 from pipeline.settings import Config
 from pipeline.streams import ALERTS, DEADLETTER, EVENTS, INCIDENTS, MATCHES, Stream
 from rules.event import instant

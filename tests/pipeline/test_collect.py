@@ -13,7 +13,8 @@ from collectors.assemble import PART_CHARACTERS, Environments, Host
 from collectors.formats.registry import FORMATS, decode
 from collectors.journal import JournalError
 from collectors.sources.file import FileSource
-from pipeline.roles.collect import Collect, Counts, Feed
+from pipeline.feeds import Counts, Feed
+from pipeline.roles.collect import Collect
 from pipeline.streams import EVENTS, StreamUnavailable
 from pipeline.streams.sqlite import SqliteStream
 from rules.event import Value, instant
