@@ -12,6 +12,7 @@ import msgspec
 from collectors.assemble import Environments, Host, assemble, parts
 from collectors.journal import JournalError
 from collectors.sources import Record
+from pipeline.feeds import Counts, Feed
 from pipeline.records import heartbeat
 from pipeline.streams import EVENTS, StreamUnavailable
 from rules.event import Value, rfc3339
