@@ -5,7 +5,7 @@ A writer (a role on a host) keeps one chain for each class of event. Every recor
     tocsin.writer         <host.id>/<role>/<priority>/<class>: the chain's name
     tocsin.chain.epoch    16 hex digits, made when the writer began to count from 1
     event.sequence        1, 2, 3 ... within the epoch
-    tocsin.chain.key      how often the host's key had been ratcheted: which key the seal is made with
+    tocsin.chain.key      how often the writer's key had been ratcheted: which key the seal is made with
     tocsin.chain.mac      the seal: keyed BLAKE2b (RFC 7693), 128 bits, over the record as JSON with sorted names,
                           without this field, which stands last in the bytes
 
@@ -28,7 +28,7 @@ import msgspec
 
 from rules.event import Value
 
-BLOCK: Final = 32  # seals that the head takes in at a time
+BLOCK: Final = 8  # seals that the head takes in at a time
 MAC: Final = "tocsin.chain.mac"
 _MARK: Final = b',"tocsin.chain.mac":"'
 _TAIL: Final = len(_MARK) + 32 + len(b'"}')
@@ -42,6 +42,11 @@ class Key:
 
     index: int
     secret: bytes  # 32 bytes
+
+    @classmethod
+    def first(cls, enrolled: bytes, role: str) -> Key:
+        """Return the first key of one role on the host that was enrolled with this secret."""
+        return cls(0, blake2b(role.encode(), key=enrolled, digest_size=32, person=b"tocsin.role").digest())
 
     def ratcheted(self) -> Key:
         """Return the key that follows; this one cannot be had back from it."""
@@ -84,7 +89,7 @@ class Chain:
 
     def __init__(self, writer: str, key: Key, epoch: str, links: Mapping[str, Link] | None = None) -> None:
         self._writer = writer
-        self._epoch = epoch
+        self.epoch = epoch
         self._links = dict(links or {})
         self.key = key
 
@@ -97,7 +102,7 @@ class Chain:
         """Return the next record of the chain `name`, as it leaves the host; `fields` is the callee's to keep."""
         link = self._links.get(name)
         if link is None:
-            link = self._links[name] = Link(self._epoch)
+            link = self._links[name] = Link(self.epoch)
         fields["event.sequence"] = link.sequence + 1
         fields["tocsin.chain.epoch"] = link.epoch
         fields["tocsin.chain.key"] = self.key.index
@@ -128,13 +133,13 @@ def sealed_bytes(fields: Mapping[str, Value]) -> bytes:
 
 
 class Ring:
-    """The keys of one host from the first on, each found from the nearest one known before it."""
+    """The keys of one writer from the first on, each found from the nearest one known before it."""
 
     _STEP: Final = 1024  # one key in so many is remembered
 
-    def __init__(self, first: bytes) -> None:
-        self._known = {0: Key(0, first)}
-        self._last = self._known[0]
+    def __init__(self, first: Key) -> None:
+        self._known = {0: first}
+        self._last = first
 
     def key(self, index: int, furthest: int) -> Key | None:
         """Return the key that was ratcheted `index` times; None beyond `furthest`, which no honest host can have

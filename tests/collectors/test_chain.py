@@ -70,7 +70,7 @@ def test_a_ratcheted_key_seals_differently_and_the_centre_finds_it_by_its_number
     sealing.ratchet()
     after = opened(sealing.seal("first/auth", event("root")))
     assert after is not None
-    ring = Ring(SECRET)
+    ring = Ring(Key(0, SECRET))
     key = ring.key(1, furthest=10)
     assert key is not None
     assert key.seal(after[0]) == after[1]
@@ -79,7 +79,7 @@ def test_a_ratcheted_key_seals_differently_and_the_centre_finds_it_by_its_number
 
 @pytest.mark.parametrize("order", [(5000, 3, 1024, 1023, 4999), (0, 1, 2048, 2047)])
 def test_keys_are_found_in_any_order(order: tuple[int, ...]) -> None:
-    ring, key = Ring(SECRET), Key(0, SECRET)
+    ring, key = Ring(Key(0, SECRET)), Key(0, SECRET)
     expected = {0: key}
     while key.index < max(order):
         key = key.ratcheted()
@@ -90,7 +90,7 @@ def test_keys_are_found_in_any_order(order: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("index", [-1, 11, 2**63])
 def test_a_number_beyond_what_a_host_can_have_reached_costs_nothing(index: int) -> None:
-    assert Ring(SECRET).key(index, furthest=10) is None
+    assert Ring(Key(0, SECRET)).key(index, furthest=10) is None
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16), max_size=3 * BLOCK), st.integers(min_value=0))
