@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -86,3 +87,93 @@ class Lines:
 
     def _reset(self, start: int, part: int) -> None:
         self._start, self._part, self._size, self._held = start, part, 0, []
+
+
+class SyslogFrames:
+    """Cuts what a syslog sender writes to a TCP or TLS connection, deciding for each frame anew (RFC 6587 section 3.4).
+
+    A frame that begins with MSG-LEN and a space is counted (section 3.4.1, RFC 5425 section 4.3); any other ends at
+    the first LF or NUL (section 3.4.2). No more than `limit` bytes are held; a longer frame comes in pieces of
+    `limit`, so that nothing is lost. What only looks like a count (none, negative, ten digits) is a line like others.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._held = b""  # from where the frame, or its next piece, begins
+        self._start = 0
+        self._counted: int | None = None  # bytes of a counted frame still to come
+        self._line = False
+        self._searched = 0  # bytes of the held ones that have no delimiter
+        self._part = 1
+
+    @property
+    def pending(self) -> int:
+        """How many bytes wait for the end of their frame."""
+        return len(self._held)
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """Return the frames that `chunk` completes, in order. Empty ones, as between LF and NUL, are left out."""
+        held, at = self._held + chunk, 0
+        frames: list[Frame] = []
+        while at < len(held):
+            found = self._next(held, at)
+            if found is None:
+                break
+            frame, size = found
+            at += size
+            self._start += size
+            if frame is not None and frame.raw:
+                frames.append(frame)
+        self._held = held[at:]
+        return frames
+
+    def flush(self) -> Frame | None:
+        """Return what has not ended, as the last frame; None if there is nothing."""
+        if not self._held:
+            return None
+        end = self._start + len(self._held)
+        frame = Frame(self._held, self._start, end, self._part, False, False)
+        self._held, self._start, self._counted, self._line, self._part = b"", end, None, False, 1
+        return frame
+
+    def _next(self, held: bytes, at: int) -> tuple[Frame | None, int] | None:
+        """Return the next frame (None: its header alone) and the bytes that it took; None if it is not all there."""
+        if self._counted is not None:
+            return self._take_counted(held, at, self._counted)
+        if not self._line:
+            found = _MSG_LEN.match(held, at)
+            if found is not None:
+                self._counted = int(found[1])
+                return None, found.end() - at
+            if _MAY_BE_MSG_LEN.fullmatch(held, at):
+                return None
+            self._line, self._searched = True, 0
+        return self._take_line(held, at)
+
+    def _take_counted(self, held: bytes, at: int, left: int) -> tuple[Frame, int] | None:
+        size = min(left, self._limit)
+        if len(held) - at < size:
+            return None
+        self._counted = left - size or None
+        return self._frame(held[at : at + size], size, more=left > size), size
+
+    def _take_line(self, held: bytes, at: int) -> tuple[Frame, int] | None:
+        found = _TRAILER.search(held, at + self._searched, at + self._limit + 1)
+        if found is not None:
+            self._line = False
+            return self._frame(held[at : found.start()], found.end() - at, more=False), found.end() - at
+        if len(held) - at > self._limit:
+            self._searched = 0
+            return self._frame(held[at : at + self._limit], self._limit, more=True), self._limit
+        self._searched = len(held) - at
+        return None
+
+    def _frame(self, raw: bytes, size: int, *, more: bool) -> Frame:
+        frame = Frame(raw, self._start, self._start + size, self._part, more)
+        self._part = self._part + 1 if more else 1
+        return frame
+
+
+_MSG_LEN: Final = re.compile(rb"([1-9][0-9]{0,8}) ")
+_MAY_BE_MSG_LEN: Final = re.compile(rb"[1-9][0-9]{0,8}")
+_TRAILER: Final = re.compile(rb"[\n\0]")
