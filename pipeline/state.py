@@ -41,7 +41,7 @@ def host(config: Config) -> Host:
     path = folder(config) / "host.json"
     try:
         if not path.exists():
-            _write_whole(path, msgspec.json.encode(_Identity(str(uuid.uuid4()), secrets.token_hex(32))))
+            write_whole(path, msgspec.json.encode(_Identity(str(uuid.uuid4()), secrets.token_hex(32))))
         identity = msgspec.json.decode(path.read_bytes(), type=_Identity)
     except (OSError, msgspec.MsgspecError) as error:
         raise StateError(
@@ -74,7 +74,7 @@ def role_lock(config: Config, role: str) -> Iterator[None]:
         yield
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, whatever happens."""
     fresh = path.with_suffix(".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
