@@ -43,11 +43,6 @@ class Key:
     index: int
     secret: bytes  # 32 bytes
 
-    @classmethod
-    def first(cls, enrolled: bytes, role: str) -> Key:
-        """Return the first key of one role on the host that was enrolled with this secret."""
-        return cls(0, blake2b(role.encode(), key=enrolled, digest_size=32, person=b"tocsin.role").digest())
-
     def ratcheted(self) -> Key:
         """Return the key that follows; this one cannot be had back from it."""
         return Key(self.index + 1, blake2b(key=self.secret, digest_size=32, person=b"tocsin.ratchet").digest())

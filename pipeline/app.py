@@ -24,6 +24,7 @@ from pipeline.adapters import (
     open_rules,
     open_stream,
 )
+from pipeline.enrolling import open_sealing
 from pipeline.indexes import IndexUnavailable
 from pipeline.roles import Role
 from pipeline.settings import Config
@@ -83,7 +84,8 @@ def _collect(config: Config, opened: ExitStack) -> Role:
     environments = Environments.of(
         [(rule.match, rule.is_, rule.base) for rule in config.environments], config.host.environment
     )
-    return Collect(open_feeds(config), files.journal, state.host(config), environments)
+    sealing = open_sealing(config, "collect", now())
+    return Collect(open_feeds(config), files.journal, state.host(config), environments, sealing)
 
 
 def _detect(config: Config, stream: Stream) -> Role:

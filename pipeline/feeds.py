@@ -23,7 +23,9 @@ class Counts(msgspec.Struct):
     bytes: int = 0
     unknown: int = 0  # no format understood them; they are events with their raw text all the same
     set_aside: int = 0
-    lost: int = 0
+    lost: int = 0  # records that the source knows to be gone
+    lost_bytes: int = 0
+    gaps: int = 0  # how often something was lost, how much of it known or not
     samples: list[str] = []  # the last few that no format understood
     up_to: str = ""  # the source has been read up to this time
 

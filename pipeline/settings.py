@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 36500 * _UNITS["d"]  # what can still be counted back from now
@@ -193,7 +193,18 @@ class EmailSettings(Model):
     to: list[str] = Field(min_length=1)
 
 
-ChannelSettings = Annotated[TerminalSettings | SlackSettings | EmailSettings, Field(discriminator="kind")]
+class WebhookSettings(Model):
+    kind: Literal["webhook"]
+    url: str | None = Field(None, description="http(s)://...; Alertmanager's webhook payload is posted to it")
+    url_file: Path | None = Field(None, description="where the URL is a secret")
+    secret_file: Path | None = Field(None, description="what requests are signed with (docs/paging.md)")
+    authorization_file: Path | None = Field(None, description="the whole value of the header Authorization")
+    ca_file: Path | None = None
+
+
+ChannelSettings = Annotated[
+    TerminalSettings | SlackSettings | EmailSettings | WebhookSettings, Field(discriminator="kind")
+]
 
 
 class ReceiverSettings(Model):
@@ -236,8 +247,31 @@ class IncidentSettings(Model):
     )
 
 
+class ChainSettings(Model):
+    enrolled: Path | None = Field(
+        None, description="the centre's folder of first keys (`tocsin enrol`); absent: `enrolled` in the state folder"
+    )
+    unenrolled: Literal["accept", "refuse"] = Field(
+        "accept", description="what becomes of records of a host that nobody enrolled"
+    )
+    anchor_file: Path | None = Field(
+        None, description="where the heads of the chains are also written, out of reach of whoever owns the archive"
+    )
+
+
 class ConsoleSettings(Model):
-    listen: str = "127.0.0.1:8514"
+    listen: str = Field("127.0.0.1:8514", description="host:port; a proxy with TLS stands before it")
+    url: str | None = Field(None, description="where people reach it, https://...: what links in e-mails begin with")
+    slack_signing_secret_file: Path | None = Field(
+        None, description="the Slack app's signing secret: with it, messages in Slack have buttons"
+    )
+    link_ttl: Duration = Field(timedelta(days=2), description="how long a link in an e-mail serves")
+
+
+class CommandSettings(Model):
+    key_file: Path | None = Field(
+        None, description="what commands are signed with; absent: made at first use, in the state folder"
+    )
 
 
 class Config(Model):
@@ -266,3 +300,7 @@ class Config(Model):
     )
     incidents: IncidentSettings = Field(default_factory=IncidentSettings)
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
+    commands: CommandSettings = Field(default_factory=CommandSettings)
+    templates: Path | None = Field(None, description="a folder: its message.txt and message.html replace the shipped ones")
+    _file: str | None = PrivateAttr(None)  # where it was read from, unless that is found by itself
+    chain: ChainSettings = Field(default_factory=ChainSettings)

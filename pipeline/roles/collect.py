@@ -11,7 +11,9 @@ import msgspec
 
 from collectors.assemble import Environments, Host, assemble, parts
 from collectors.journal import JournalError
-from collectors.sources import Record
+from collectors.own import loss_event
+from collectors.sources import Loss, Record
+from pipeline.chaining import Sealing
 from pipeline.feeds import Counts, Feed
 from pipeline.records import heartbeat
 from pipeline.streams import EVENTS, StreamUnavailable
@@ -36,13 +38,16 @@ class Collect:
 
     name = "collect"
 
-    def __init__(self, feeds: Sequence[Feed], journal: Positions, host: Host, environments: Environments) -> None:
+    def __init__(
+        self, feeds: Sequence[Feed], journal: Positions, host: Host, environments: Environments, sealing: Sealing
+    ) -> None:
         self._feeds = feeds
         self._journal = journal
         self._host = host
         self._environments = environments
+        self._sealing = sealing
+        self._own: list[dict[str, Value]] = []  # events of this role itself, to go with the next records
         self._pending: tuple[list[tuple[str, bytes]], dict[str, str]] | None = None
-        self._sequences: dict[str, int] = {}
         self._opened = False
         self._told: set[str] = set()
 
@@ -57,6 +62,7 @@ class Collect:
                 self._journal.append(EVENTS, rows, positions)
             except JournalError as error:
                 raise StreamUnavailable(str(error)) from error
+            self._sealing.committed(now)
         self._pending = None
         return bool(rows)
 
@@ -71,11 +77,11 @@ class Collect:
             if f"count:{name}" in saved:
                 feed.counts = msgspec.json.decode(saved[f"count:{name}"], type=Counts)
             feed.source.open(saved.get(f"source:{name}"), now)
-        self._sequences = {k.removeprefix("seq:"): int(v) for k, v in saved.items() if k.startswith("seq:")}
+        self._own = self._sealing.open(saved, now)
         self._opened = True
 
     def _gather(self, now: datetime) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
-        rows: list[tuple[str, bytes]] = []
+        rows = self._said(now)
         positions: dict[str, str] = {}
         for feed in self._feeds:
             batch = feed.source.read(now, _BATCH)
@@ -86,12 +92,30 @@ class Collect:
                 ends[record.lane] = record
                 feed.counts.records += 1
                 feed.counts.bytes += len(record.raw)
-            beat = self._beat(feed, batch.up_to, now)
+            beat = [*self._lost(feed, batch.losses, now), *self._beat(feed, batch.up_to, now)]
             rows += beat
             if ends or beat:
                 positions[f"source:{feed.source.name}"] = feed.source.position(list(ends.values()))
                 positions[f"count:{feed.source.name}"] = msgspec.json.encode(feed.counts).decode()
-        return rows, positions | {f"seq:{name}": str(n) for name, n in self._sequences.items()}
+        return rows, positions | self._sealing.positions()
+
+    def _said(self, now: datetime) -> list[tuple[str, bytes]]:
+        """Return the role's own events: how its chains begin, and now and then where they stand."""
+        own, self._own = self._own, []
+        anchor = self._sealing.anchor(now)
+        return [self._row("first", fields) for fields in [*own, *([anchor] if anchor else [])]]
+
+    def _lost(self, feed: Feed, losses: Sequence[Loss], now: datetime) -> Iterator[tuple[str, bytes]]:
+        """Count what a source knows to be gone, and leave a record in the gap."""
+        for loss in losses:
+            _log.warning("lost: %s", loss.reason, extra={"role": self.name})
+            feed.counts.lost += loss.records or 0
+            feed.counts.lost_bytes += loss.size_bytes or 0
+            feed.counts.gaps += 1
+            yield self._row(feed.priority, loss_event(loss, feed.source.name, self._host, now))
+
+    def _row(self, priority: str, fields: dict[str, Value]) -> tuple[str, bytes]:
+        return self._host.id, self._sealing.seal(priority, fields)
 
     def _tell(self, troubles: Iterable[str]) -> None:
         """Log what cannot be read and what is lost, each once."""
@@ -106,17 +130,11 @@ class Collect:
             return []
         feed.beat = now
         feed.counts.up_to = rfc3339(up_to)
-        return [(self._host.id, msgspec.json.encode(heartbeat(self._host.id, feed.source.name, up_to)))]
+        return [self._row(feed.priority, heartbeat(self._host.id, feed.source.name, up_to))]
 
     def _events(self, feed: Feed, record: Record, now: datetime) -> Iterator[bytes]:
         text, parsed = feed.parse(record, now)
         fields = assemble(record, parsed, self._host, self._environments, now)
         fields["tocsin.source"] = feed.source.name
         for part in parts(fields, text):
-            yield msgspec.json.encode(part | self._chained(str(part["tocsin.class"])))
-
-    def _chained(self, event_class: str) -> dict[str, Value]:
-        """Number the event in its chain: one for each writer and class."""
-        number = self._sequences.get(event_class, 0) + 1
-        self._sequences[event_class] = number
-        return {"event.sequence": number, "tocsin.writer": f"{self._host.id}/collect/{event_class}"}
+            yield self._sealing.seal(feed.priority, part)

@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from collectors.assemble import PART_CHARACTERS, Environments, Host
+from collectors.chain import Key
 from collectors.formats.registry import FORMATS, decode
 from collectors.journal import JournalError
 from collectors.sources.file import FileSource
+from pipeline.chaining import KeyFile, Sealing
 from pipeline.feeds import Counts, Feed
 from pipeline.roles.collect import Collect
 from pipeline.streams import EVENTS, StreamUnavailable
@@ -23,6 +25,14 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOST = Host("host-1", "web-1", b"k" * 32)
 PRODUCTION = Environments.of([({"db.namespace": "*_Production"}, "production", [])], "unknown")
 ROOT = "2026-11-22T11:59:58.250000+00:00 web-1 sshd[7]: Accepted password for root from 203.0.113.66 port 40007 ssh2\n"
+
+
+def sealing(folder: Path) -> Sealing:
+    """The chains of this host, whose key lies in the folder."""
+    keys = KeyFile(folder / "collect.key")
+    if keys.read() is None:
+        keys.write(Key(0, b"s" * 32), 0, sync=False)
+    return Sealing(HOST, "collect", keys, "here")
 
 
 class Bench:
@@ -37,7 +47,7 @@ class Bench:
     def start(self) -> None:
         self.stream = SqliteStream(self.folder / "stream")
         self.feed = Feed(FileSource("file:in.log", [str(self.log)], self.form), FORMATS[self.form], UTC, decode)
-        self.role = Collect([self.feed], self.stream.journal, HOST, PRODUCTION)
+        self.role = Collect([self.feed], self.stream.journal, HOST, PRODUCTION, sealing(self.folder))
         self.role.step(self.now)
 
     def restart(self) -> None:
@@ -56,7 +66,13 @@ class Bench:
     def events(self) -> list[dict[str, object]]:
         stored = self.stream.journal.read(EVENTS, 0, 100_000)
         found = [msgspec.json.decode(row.value, type=dict[str, object]) for row in stored]
-        return [fields for fields in found if fields["tocsin.record"] == "event"]
+        return [fields for fields in found if fields["tocsin.record"] == "event" and fields["tocsin.class"] != "tocsin"]
+
+    def own(self) -> list[dict[str, object]]:
+        """What Tocsin says of itself."""
+        stored = self.stream.journal.read(EVENTS, 0, 100_000)
+        found = [msgspec.json.decode(row.value, type=dict[str, object]) for row in stored]
+        return [fields for fields in found if fields.get("tocsin.class") == "tocsin"]
 
 
 def test_a_line_becomes_an_event_with_who_where_and_when(tmp_path: Path) -> None:
@@ -92,6 +108,7 @@ def test_a_crash_after_the_commit_repeats_nothing_and_goes_on_in_sequence(tmp_pa
     bench.write(ROOT)
     bench.steps()
     assert [event["event.sequence"] for event in bench.events()] == [1, 2]
+    assert len({event["tocsin.chain.epoch"] for event in bench.events()}) == 1
 
 
 class _Refusing:
@@ -115,7 +132,7 @@ class _Refusing:
 def test_what_the_journal_refused_is_offered_again_as_the_same_bytes_before_anything_new(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     journal = _Refusing(bench.stream, 2)
-    role = Collect([bench.feed], journal, HOST, PRODUCTION)
+    role = Collect([bench.feed], journal, HOST, PRODUCTION, sealing(tmp_path))
     bench.write(ROOT)
     role.step(NOON)
     for seconds in (1, 2):
