@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 LIMIT: Final = 16 * 1024 * 1024
@@ -21,72 +22,112 @@ class Frame(NamedTuple):
 
 
 class Lines:
-    """Cuts a stream of bytes at a delimiter (newline, or NUL). Holds what has not ended yet, at most `limit` bytes.
+    """Cuts a stream of bytes at a delimiter (newline, NUL, UTF-16's newline). Holds what has not ended yet.
 
     A frame longer than `limit` comes in pieces of exactly `limit` bytes (the last one shorter), so that nothing is
-    lost and no memory is without bound.
+    lost and no memory is without bound. A delimiter of two bytes counts only at an even distance from `start`.
     """
 
     def __init__(self, start: int = 0, limit: int = LIMIT, delimiter: bytes = b"\n") -> None:
         self._start = start  # where the frame, or its next piece, begins
-        self._limit = limit
+        self._width = len(delimiter)
+        self._limit = max(limit - limit % self._width, self._width)
         self._delimiter = delimiter
         self._held: list[bytes] = []
         self._size = 0
+        self._odd = b""  # half a character
         self._part = 1
 
     @property
     def pending(self) -> int:
         """How many bytes wait for their delimiter."""
-        return self._size
+        return self._size + len(self._odd)
+
+    @property
+    def start(self) -> int:
+        """Where the first byte that waits stands, or will stand."""
+        return self._start
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """Return the frames that `chunk` completes, in order."""
-        *ended, rest = chunk.split(self._delimiter)
-        frames: list[Frame] = []
-        for piece in ended:
-            frames += self._grow(piece)
-            frames.append(self._close(terminated=True))
-        if rest:
-            frames += self._grow(rest)
+        part, frames = self._part, []
+        raws, edges = self.cut(chunk)
+        for raw, start, end in zip(raws, edges, edges[1:], strict=False):
+            more = end - start == len(raw)
+            frames.append(Frame(raw, start, end, part, more))
+            part = part + 1 if more else 1
         return frames
+
+    def cut(self, chunk: bytes) -> tuple[list[bytes], list[int]]:
+        """As `feed`, for many lines at once: what the frames hold, and the edges between them (one more).
+
+        This is the whole cost of tailing a file, so each step runs over all lines within the interpreter's C.
+        """
+        *raws, rest = self._split(chunk)
+        if raws:
+            raws[0] = self._take(raws[0])
+            self._part = 1
+        if not raws or max(map(len, raws)) <= self._limit:
+            edges = list(accumulate(map(self._width.__add__, map(len, raws)), initial=self._start))
+        else:
+            raws, edges = self._pieces(raws)
+        self._start = edges[-1]
+        self._hold(rest)
+        if self._size > self._limit:
+            self._overflow(raws, edges)
+        return raws, edges
 
     def flush(self) -> Frame | None:
         """Return what has not been terminated, as the last frame; None if there is nothing."""
-        return self._close(terminated=False) if self._size or self._part > 1 else None
+        raw, part = self._take(b"") + self._odd, self._part
+        start, self._start, self._odd, self._part = self._start, self._start + len(raw), b"", 1
+        return Frame(raw, start, self._start, part, False, False) if raw or part > 1 else None
 
-    def _grow(self, piece: bytes) -> Iterator[Frame]:
-        if self._size + len(piece) <= self._limit:
-            self._hold(piece)
-            return
-        at = 0
-        while self._size + len(piece) - at > self._limit:
-            room = self._limit - self._size
-            self._hold(piece[at : at + room])
-            at += room
-            yield self._cut()
-        self._hold(piece[at:])
+    def _split(self, chunk: bytes) -> list[bytes]:
+        """Split at delimiters; the last one is unfinished."""
+        if self._width == 1:
+            return chunk.split(self._delimiter)
+        chunk = self._odd + chunk
+        whole = len(chunk) - len(chunk) % self._width
+        self._odd, pieces, start, found = chunk[whole:], [], 0, chunk.find(self._delimiter, 0, whole)
+        while found >= 0:
+            step = 1 if found % self._width else self._width
+            if step > 1:
+                pieces.append(chunk[start:found])
+                start = found + step
+            found = chunk.find(self._delimiter, found + step, whole)
+        return [*pieces, chunk[start:whole]]
+
+    def _pieces(self, ended: list[bytes]) -> tuple[list[bytes], list[int]]:
+        """Cut frames that are too long."""
+        raws, edges = [], [self._start]
+        for raw in ended:
+            cuts = range(0, max(len(raw), 1), self._limit)
+            raws += [raw[at : at + self._limit] for at in cuts]
+            edges += [edges[-1] + at for at in cuts[1:]] + [edges[-1] + len(raw) + self._width]
+        return raws, edges
+
+    def _overflow(self, raws: list[bytes], edges: list[int]) -> None:
+        """Give out what is held in pieces, but for the last one, which may yet end."""
+        held = self._take(b"")
+        cuts = range(0, len(held), self._limit)
+        *full, rest = [held[at : at + self._limit] for at in cuts]
+        raws += full
+        edges += [self._start + at for at in cuts[1:]]
+        self._part += len(full)
+        self._start = edges[-1]
+        self._hold(rest)
+
+    def _take(self, piece: bytes) -> bytes:
+        if self._held:
+            piece = b"".join([*self._held, piece])
+            self._held, self._size = [], 0
+        return piece
 
     def _hold(self, piece: bytes) -> None:
         if piece:
             self._held.append(piece)
             self._size += len(piece)
-
-    def _cut(self) -> Frame:
-        frame = Frame(b"".join(self._held), self._start, self._start + self._size, self._part, True)
-        self._reset(frame.end, self._part + 1)
-        return frame
-
-    def _close(self, *, terminated: bool) -> Frame:
-        held = self._held
-        raw = held[0] if len(held) == 1 else b"".join(held)
-        end = self._start + self._size + (len(self._delimiter) if terminated else 0)
-        frame = Frame(raw, self._start, end, self._part, False, terminated)
-        self._reset(end, 1)
-        return frame
-
-    def _reset(self, start: int, part: int) -> None:
-        self._start, self._part, self._size, self._held = start, part, 0, []
 
 
 class SyslogFrames:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from collectors.framing import Frame, Lines
 
 
-def frames_of(data: bytes, cuts: list[int], limit: int) -> list[Frame]:
-    lines = Lines(limit=limit)
+def frames_of(data: bytes, cuts: list[int], limit: int, delimiter: bytes = b"\n") -> list[Frame]:
+    lines = Lines(limit=limit, delimiter=delimiter)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     out = [frame for a, b in pairwise(edges) for frame in lines.feed(data[a:b])]
     last = lines.flush()
@@ -37,6 +37,31 @@ def test_no_byte_is_lost_and_offsets_are_where_the_bytes_stand(data: bytes, limi
 @given(TEXT, st.integers(1, 9))
 def test_no_frame_passes_the_limit(data: bytes, limit: int) -> None:
     assert all(len(frame.raw) <= limit for frame in frames_of(data, [], limit))
+
+
+WIDE = st.lists(st.sampled_from(["a", "Ċ", "\u0a00", "\n", "\r\n", "𐀊"])).map(lambda parts: "".join(parts))
+
+
+@given(WIDE, st.lists(st.integers(0, 1000)), st.integers(1, 4), st.sampled_from(["le", "be"]))
+def test_utf16_is_cut_at_its_own_newlines_and_chunking_never_matters(
+    text: str, cuts: list[int], limit: int, order: str
+) -> None:
+    data, newline = text.encode(f"utf-16-{order}"), "\n".encode(f"utf-16-{order}")
+    assert frames_of(data, cuts, 2 * limit, newline) == frames_of(data, [], 2 * limit, newline)
+    whole = [frame.raw.decode(f"utf-16-{order}") for frame in frames_of(data, cuts, 10**6, newline)]
+    assert whole == (text.split("\n") if not text.endswith("\n") else text.split("\n")[:-1])[: len(whole)]
+    assert len(whole) == text.count("\n") + (not text.endswith("\n") and bool(text))
+
+
+@given(TEXT, st.lists(st.integers(0, 1000)), st.integers(1, 9))
+def test_lists_and_frames_tell_the_same(data: bytes, cuts: list[int], limit: int) -> None:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    frames, lists = Lines(limit=limit), Lines(limit=limit)
+    for a, b in pairwise(edges):
+        raws, offsets = lists.cut(data[a:b])
+        assert [(f.raw, f.start, f.end) for f in frames.feed(data[a:b])] == [
+            *zip(raws, offsets[:-1], offsets[1:], strict=True)
+        ]
 
 
 def test_a_line_longer_than_the_limit_comes_in_numbered_pieces_that_say_so() -> None:
