@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "silence": ("silence", "Keep some pages quiet for a while, with a reason."),
     "route": ("route", "Who would get what, when and why; take over Alertmanager's config."),
     "notify-test": ("notify_test", "Send a test message by every channel."),
+    "enrol": ("enrol", "Give a host its id and first key; list and revoke hosts."),
     "status": (
         "status",
         "What was read, delivered, set aside and lost, by source; stream, index, receivers.",

@@ -51,6 +51,12 @@ def host(config: Config) -> Host:
     return Host(own, config.host.name or socket.gethostname(), bytes.fromhex(identity.key))
 
 
+def adopt(config: Config, id_: str) -> None:
+    """Be the host of this id from now on; what keys its event ids stays. Raises StateError."""
+    key = host(config).key.hex()
+    write_whole(folder(config) / "host.json", msgspec.json.encode(_Identity(id_, key)))
+
+
 @contextmanager
 def role_lock(config: Config, role: str) -> Iterator[None]:
     """Hold the role's lock while it runs. Raises StateError if another process holds it."""
