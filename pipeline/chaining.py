@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -86,12 +86,17 @@ class _Saved(msgspec.Struct):
 class Sealing:
     """Seals one role's records: `open`, then `seal`, `positions` into the same commit, `committed` after it."""
 
-    def __init__(self, host: Host, role: str, keys: KeyFile, home: str) -> None:
-        """`home` tells this machine and this state folder from any other; the key file is there."""
+    def __init__(
+        self, host: Host, role: str, keys: KeyFile, home: str, publish: Callable[[bytes], None] | None = None
+    ) -> None:
+        """`home` tells this machine and this state folder from any other; the key file is there. `publish` is given
+        each anchor once it is durable, to be kept out of reach of whoever owns the archive."""
         self._host = host
         self._writer = f"{host.id}/{role}"
         self._keys = keys
         self._home = home
+        self._publish = publish
+        self._unpublished: bytes | None = None
         self._commits = 0
         self._counts: dict[str, int] = {}
         self._ratcheted = self._anchored = datetime.min.replace(tzinfo=UTC)
@@ -140,6 +145,9 @@ class Sealing:
             self._keys.write(self._chain.ratchet(), self._commits, sync=True)
         else:
             self._keys.write(self._chain.key, self._commits, sync=False)
+        if self._unpublished is not None and self._publish is not None:
+            self._publish(self._unpublished)
+            self._unpublished = None
 
     def anchor(self, now: datetime) -> dict[str, Value] | None:
         """Return, now and then, the event that states every chain's head."""
@@ -148,6 +156,7 @@ class Sealing:
         self._anchored = now
         heads = _heads(self._chain.links)
         fields: dict[str, Value] = {"tocsin.chain.heads": heads}
+        self._unpublished = msgspec.json.encode({"time": rfc3339(now), "writer": self._writer, "heads": heads})
         message = f"{len(heads)} chains of {self._writer} stand as stated"
         return own_event("chain-anchor", message, self._host, now, origin=rfc3339(now).encode(), fields=fields)
 

@@ -150,3 +150,17 @@ def test_a_damaged_key_file_is_named(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(KeyFault, match=r"collect\.key: damaged"):
         KeyFile(path).read()
+
+
+def test_an_anchor_is_published_once_its_record_is_durable(writer: Writer) -> None:
+    published: list[bytes] = []
+    writer.sealing = Sealing(HOST, "collect", writer.keys, "here", published.append)
+    writer.sealing.open(writer.journal, NOON)
+    writer.commit()
+    anchor = writer.sealing.anchor(NOON + ANCHOR_EVERY)
+    assert anchor is not None
+    assert published == []
+    writer.commit()
+    writer.commit()
+    (line,) = published
+    assert msgspec.json.decode(line)["heads"] == anchor["tocsin.chain.heads"]
