@@ -47,6 +47,10 @@ class Key:
         """Return the key that follows; this one cannot be had back from it."""
         return Key(self.index + 1, blake2b(key=self.secret, digest_size=32, person=b"tocsin.ratchet").digest())
 
+    def sealing(self) -> blake2b:
+        """Return the hash that a record's bytes are fed to; whoever seals or checks many copies it."""
+        return blake2b(key=self.secret, digest_size=16, person=b"tocsin.seal")
+
     def seal(self, body: bytes) -> bytes:
         """Return the seal of a record's bytes: 16 bytes."""
         return blake2b(body, key=self.secret, digest_size=16, person=b"tocsin.seal").digest()

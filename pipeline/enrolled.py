@@ -28,6 +28,7 @@ class Earlier(msgspec.Struct, frozen=True):
     """A first key that was replaced: what it sealed can still be verified."""
 
     key: str
+    enrolled: str
     until: str  # RFC 3339: when the next one took its place
 
 
@@ -108,7 +109,8 @@ def write(folder: Path, enrolment: Enrolment, role: str = COLLECT) -> None:
 def _succeeding(before: Enrolment | None, enrolment: Enrolment) -> Enrolment:
     if before is None or before.key == enrolment.key:
         return enrolment
-    return msgspec.structs.replace(enrolment, earlier=(*before.earlier, Earlier(before.key, enrolment.enrolled)))
+    replaced = Earlier(before.key, before.enrolled, enrolment.enrolled)
+    return msgspec.structs.replace(enrolment, earlier=(*before.earlier, replaced))
 
 
 def _path(folder: Path, host_id: str, role: str) -> Path | None:
@@ -138,6 +140,6 @@ def _checked(found: Enrolment, host_id: str) -> None:
     for key in (found.key, *(one.key for one in found.earlier)):
         if not _KEY.fullmatch(key):
             raise ValueError("a key is not 64 hex digits")
-    for moment in (found.enrolled, found.revoked, *(one.until for one in found.earlier)):
+    for moment in (found.enrolled, found.revoked, *(t for one in found.earlier for t in (one.enrolled, one.until))):
         if moment is not None:
             instant(moment)

@@ -46,7 +46,7 @@ def test_a_key_that_is_replaced_is_kept_for_what_it_sealed(tmp_path: Path) -> No
     found = Enrolled.of(tmp_path).get("h1")
     assert found is not None
     assert found.secret == b"\xbb" * 32
-    assert found.earlier == (Earlier(ADA.key, "2026-11-23T00:00:00.000000Z"),)
+    assert found.earlier == (Earlier(ADA.key, ADA.enrolled, "2026-11-23T00:00:00.000000Z"),)
 
 
 def test_roles_of_a_host_are_enrolled_apart(tmp_path: Path) -> None:
