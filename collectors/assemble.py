@@ -80,7 +80,7 @@ def assemble(
         "event.id": identify(host, record),
         "event.created": rfc3339(received),
         "event.kind": "event",
-        **record.fields,
+        **record.known,
         **parsed.fields,
         "host.id": host.id,
         "host.name": host.name,
@@ -101,7 +101,7 @@ def assemble(
 def identify(host: Host, record: Record) -> str:
     """Return the event's id: 128 bits that depend on where the record stands and what it says, never on when."""
     digest = blake2b(key=host.key, digest_size=16)
-    for part in (host.id.encode(), record.origin, record.raw):
+    for part in (host.id.encode(), record.place, record.raw):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()

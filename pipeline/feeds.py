@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
 import msgspec
@@ -53,7 +53,7 @@ class Lane:
         for frame in frames:
             first, last = self.lines[0], self.lines[-1]
             self.lines = []
-            yield replace(first, raw=frame.raw, end=last.end)
+            yield msgspec.structs.replace(first, raw=frame.raw, end=last.end)
 
 
 @dataclass(slots=True)

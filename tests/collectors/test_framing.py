@@ -39,7 +39,7 @@ def test_no_frame_passes_the_limit(data: bytes, limit: int) -> None:
     assert all(len(frame.raw) <= limit for frame in frames_of(data, [], limit))
 
 
-WIDE = st.lists(st.sampled_from(["a", "Ċ", "\u0a00", "\n", "\r\n", "𐀊"])).map(lambda parts: "".join(parts))
+WIDE = st.lists(st.sampled_from(["a", "Ċ", "\u0a00", "\n", "\r\n", "𐀊"])).map("".join)
 
 
 @given(WIDE, st.lists(st.integers(0, 1000)), st.integers(1, 4), st.sampled_from(["le", "be"]))
