@@ -18,7 +18,7 @@ import psutil
 
 from notifiers.channels import Receipt
 from notifiers.policy import Policy
-from notifiers.render import Message as Rendered
+from notifiers.message import Message as Rendered
 from notifiers.route import parse
 from pipeline.roles.incident_log import own_group, replayed
 from pipeline.roles.notify import Notify

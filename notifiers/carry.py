@@ -25,6 +25,9 @@ def carried(one: Incident, receipts: Iterable[tuple[str, int, str]]) -> Carried:
         muted=dict(one.muted),
         remind=one.remind,
         person=one.person,
+        until=one.until,
+        graded=one.graded,
+        notes=one.notes,
         receipts=tuple(receipts),
     )
 
@@ -47,4 +50,7 @@ def restored(one: Carried) -> Incident:
         muted=one.muted,
         remind=one.remind,
         person=one.person,
+        until=one.until,
+        graded=one.graded,
+        notes=one.notes,
     )

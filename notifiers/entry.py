@@ -11,7 +11,7 @@ from notifiers.silence import Silence
 from rules.alert import Alert, Level
 from rules.event import SCHEMA
 
-State: TypeAlias = Literal["triggered", "acknowledged", "resolved"]
+State: TypeAlias = Literal["triggered", "acknowledged", "snoozed", "resolved"]
 What: TypeAlias = Literal[
     "fired",  # the first alert of an occurrence
     "repeated",  # the same again: silent
@@ -26,6 +26,11 @@ What: TypeAlias = Literal[
     "acknowledged",  # by a person
     "closed",  # by a person
     "assigned",  # by a person
+    "unassigned",  # by a person: nobody has it now
+    "noted",  # by a person
+    "regraded",  # by a person: its severity is another
+    "snoozed",  # by a person, until a moment
+    "awake",  # that moment has come, and nobody has closed it
 ]
 Kind: TypeAlias = Literal[
     "page",
@@ -33,7 +38,11 @@ Kind: TypeAlias = Literal[
     "graver",
     "reopened",
     "reminder",
+    "awake",
     "acknowledged",
+    "snoozed",
+    "regraded",
+    "unassigned",
     "resolved",
     "silenced",
     "digest",
@@ -134,7 +143,9 @@ class Transition(_Model):
     alert: Alert | None = None  # whole where it is shown to people; None for a silent repeat
     fates: dict[str, Fate] = {}  # receiver -> what became of it
     remind: datetime | None = None  # when nobody having acknowledged it is news
-    person: str | None = None
+    person: str | None = None  # who did it
+    assignee: str | None = None  # who has it now
+    until: datetime | None = None  # snoozed: when it wakes
     note: str | None = None
 
 
@@ -156,6 +167,9 @@ class Carried(_Model):
     muted: dict[str, str]
     remind: datetime | None = None
     person: str | None = None
+    until: datetime | None = None
+    graded: bool = False
+    notes: tuple[str, ...] = ()
     receipts: tuple[tuple[str, int, str], ...] = ()  # receiver, channel, receipt
 
 
@@ -170,3 +184,5 @@ class Entry(_Model):
     answered: Answer | None = None
     silence: Silence | None = None  # begun, changed or ended by a person
     carried: Carried | None = None
+    command: str | None = None  # the nonce of the person's command that caused it
+    refused: str | None = None  # why a person's command was not carried out

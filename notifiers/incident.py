@@ -32,7 +32,7 @@ from notifiers.entry import (
     Transition,
     What,
 )
-from rules.alert import Alert, Level
+from rules.alert import URGENCY_OF_LEVEL, Alert, Level
 from rules.event import Value
 
 __all__ = [
@@ -53,9 +53,11 @@ __all__ = [
     "What",
     "advance",
     "ends_at",
+    "graded",
     "happened",
     "key_of",
     "mark_of",
+    "regraded",
     "slim",
     "tell_values",
     "unheard",
@@ -78,6 +80,10 @@ TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = Ma
         ("triggered", "acknowledged"): ("acknowledged", "acknowledged"),
         ("triggered", "closed"): ("resolved", "resolved"),
         ("triggered", "assigned"): ("triggered", None),
+        ("triggered", "unassigned"): ("triggered", None),
+        ("triggered", "noted"): ("triggered", None),
+        ("triggered", "regraded"): ("triggered", "regraded"),
+        ("triggered", "snoozed"): ("snoozed", "snoozed"),
         ("acknowledged", "repeated"): ("acknowledged", None),
         ("acknowledged", "news"): ("triggered", "reopened"),
         ("acknowledged", "graver"): ("triggered", "graver"),
@@ -87,11 +93,33 @@ TABLE: Final[Mapping[tuple[State | None, What], tuple[State, Kind | None]]] = Ma
         ("acknowledged", "expired"): ("resolved", None),
         ("acknowledged", "closed"): ("resolved", "resolved"),
         ("acknowledged", "assigned"): ("acknowledged", None),
+        ("acknowledged", "unassigned"): ("triggered", "unassigned"),
+        ("acknowledged", "noted"): ("acknowledged", None),
+        ("acknowledged", "regraded"): ("acknowledged", "regraded"),
+        ("acknowledged", "snoozed"): ("snoozed", "snoozed"),
+        ("snoozed", "repeated"): ("snoozed", None),
+        ("snoozed", "news"): ("triggered", "reopened"),
+        ("snoozed", "graver"): ("triggered", "graver"),
+        ("snoozed", "woke"): ("triggered", "page"),
+        ("snoozed", "settled"): ("snoozed", None),
+        ("snoozed", "awake"): ("triggered", "awake"),
+        ("snoozed", "cleared"): ("resolved", "resolved"),
+        ("snoozed", "expired"): ("resolved", None),
+        ("snoozed", "acknowledged"): ("acknowledged", "acknowledged"),
+        ("snoozed", "closed"): ("resolved", "resolved"),
+        ("snoozed", "assigned"): ("snoozed", None),
+        ("snoozed", "unassigned"): ("snoozed", None),
+        ("snoozed", "noted"): ("snoozed", None),
+        ("snoozed", "regraded"): ("snoozed", "regraded"),
+        ("snoozed", "snoozed"): ("snoozed", "snoozed"),
+        ("resolved", "noted"): ("resolved", None),
         ("resolved", "settled"): ("resolved", None),
     }
 )
 
 
+_NOTES: Final = 5
+_WAKING: Final = ("acknowledged", "news", "graver", "woke", "closed", "cleared")  # what ends a snooze
 _BY_ALERT: Final = ("repeated", "news", "graver", "woke")
 _RANK: Final[Mapping[Level, int]] = {"informational": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
 
@@ -115,11 +143,19 @@ class Incident:
     muted: Mapping[str, str] = field(default_factory=dict)  # receivers kept from hearing of it, and why
     remind: datetime | None = None
     person: str | None = None  # who acknowledged, closed or has it
+    until: datetime | None = None  # when a snoozed one wakes, or woke
+    graded: bool = False  # a person has said how severe it is: alerts no longer do
+    notes: tuple[str, ...] = ()  # the latest that people wrote
 
 
 def ends_at(incident: Incident, ttl: timedelta) -> datetime:
     """Return when an event's incident ends by itself: counted from when people heard of it, old news from the event."""
-    return (max(incident.last, incident.seen) if incident.heard else incident.last) + ttl
+    moments = [incident.last]
+    if incident.heard:
+        moments.append(incident.seen)
+    if incident.until is not None:
+        moments.append(incident.until)  # what sleeps does not end before it is told again
+    return max(moments) + ttl
 
 
 def key_of(alert: Alert) -> str:
@@ -193,12 +229,42 @@ def advance(incident: Incident | None, step: Transition, time: datetime) -> Inci
         last=max(incident.last, step.event_time),
         count=incident.count + (step.what in _BY_ALERT),
         told={**incident.told, **told} if told else incident.told,
-        level=max(incident.level, shown.rule.level if shown else incident.level, key=_RANK.__getitem__),
+        level=_level(incident, step, shown),
         heard=heard,
         muted={name: why for name, why in {**incident.muted, **_muted(step)}.items() if name not in heard},
         remind=step.remind or (incident.remind if step.state == "triggered" else None),
-        person=step.person or (None if step.what in ("news", "graver", "woke") else incident.person),
+        person=_person(incident, step),
+        until=step.until or (None if step.what in _WAKING else incident.until),
+        graded=incident.graded or step.what == "regraded",
+        notes=(*incident.notes, f"{step.note} ({step.person})")[-_NOTES:] if step.note else incident.notes,
     )
+
+
+def _level(incident: Incident, step: Transition, shown: Alert | None) -> Level:
+    if shown is None:
+        return incident.level
+    return shown.rule.level if step.what == "regraded" else max(incident.level, shown.rule.level, key=_RANK.__getitem__)
+
+
+def _person(incident: Incident, step: Transition) -> str | None:
+    if step.what in ("noted", "regraded"):
+        return incident.person
+    if step.what in ("news", "graver", "woke", "awake", "unassigned"):
+        return None
+    return step.assignee or step.person or incident.person
+
+
+def graded(incident: Incident | None, alert: Alert) -> Alert:
+    """Return the alert with the severity that a person gave its incident, if one did."""
+    if incident is None or not incident.graded or incident.state == "resolved":
+        return alert
+    return regraded(alert, incident.alert.rule.level)
+
+
+def regraded(alert: Alert, level: Level) -> Alert:
+    """Return the alert with another severity, and the urgency that this one brings."""
+    rule = alert.rule.model_copy(update={"level": level, "urgency": URGENCY_OF_LEVEL[level]})
+    return alert.model_copy(update={"rule": rule})
 
 
 def _hearing(step: Transition) -> frozenset[str]:

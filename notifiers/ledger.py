@@ -19,9 +19,9 @@ from notifiers.digest import Gathering, gathering
 from notifiers.incident import Answer, Carried, Entry, Fate, Incident, Line, Send, Transition, advance, ends_at
 from notifiers.inhibit import Inhibitor
 from notifiers.policy import Policy
-from notifiers.render import headline
 from notifiers.route import labels_of
 from notifiers.silence import Silences
+from notifiers.view import headline
 from rules.alert import Alert
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -51,6 +51,7 @@ class Ledger:
         self._down: dict[str, dict[int, Down]] = {}
         self._recent: dict[str, deque[datetime]] = {}  # receiver -> when its last messages were intended
         self.ends: list[tuple[datetime, str]] = []  # heaps: when an event's incident may expire,
+        self.sleepers: list[tuple[datetime, str]] = []  # when a snoozed one wakes,
         self.reminders: list[tuple[datetime, str]] = []  # and when an unacknowledged one is told again
 
     # Asking
@@ -125,6 +126,8 @@ class Ledger:
         """Take in one record. Where two notifiers wrote of the same alert (one of them overtaken), the first counts."""
         if entry.transition and entry.transition.mark and self.knows(entry.transition.mark):
             return
+        if entry.command and entry.cause and entry.cause.offset < self.positions.get(entry.cause.topic, 0):
+            return  # written twice: its first writing was thought to have failed
         if entry.cause:
             self.positions[entry.cause.topic] = max(self.positions.get(entry.cause.topic, 0), entry.cause.offset + 1)
         if entry.silence:
@@ -165,6 +168,8 @@ class Ledger:
             heapq.heappush(self.ends, (ends_at(incident, self.ttl), one.key))
         if incident.remind is not None:
             heapq.heappush(self.reminders, (incident.remind, one.key))
+        if incident.state == "snoozed" and incident.until is not None:
+            heapq.heappush(self.sleepers, (incident.until, one.key))
         for receiver, channel, receipt in one.receipts:
             self._receipts[one.incident, receiver, channel] = receipt
 
@@ -190,6 +195,8 @@ class Ledger:
             heapq.heappush(self.ends, (ends_at(incident, self.ttl), step.key))
         if step.remind is not None:
             heapq.heappush(self.reminders, (step.remind, step.key))
+        if step.until is not None:
+            heapq.heappush(self.sleepers, (step.until, step.key))
 
     def _watch(self, incident: Incident) -> None:
         if incident.state == "resolved":

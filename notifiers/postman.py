@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 from notifiers.channels import Channel, Receipt, Rejected, Unavailable
 from notifiers.incident import Send
-from notifiers.render import Message
+from notifiers.message import Message
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from pipeline import state
 from pipeline.config import secret
 from pipeline.indexes import Index, IndexUnavailable
-from pipeline.settings import Config, FileSettings, HostMetricsSettings, JournaldSettings
+from pipeline.settings import Config, FileSettings, HostMetricsSettings, JournaldSettings, WebhookSettings
 from pipeline.streams import Stream, StreamUnavailable
 from rules.event import CLASSES
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from notifiers.channels import Channel
     from notifiers.policy import Policy
     from pipeline.feeds import Feed
+    from pipeline.roles.notify import Means
     from pipeline.streams.sqlite import SqliteStream
     from rules.faults import Fault
     from rules.ruleset import RuleSet
@@ -122,10 +123,27 @@ def open_channels(config: Config) -> dict[str, list[Channel]]:
                 channels.append(Slack(token, settings.channel, settings.base_url))
             elif settings.kind == "email":
                 channels.append(_email(config, settings.to))
+            elif settings.kind == "webhook":
+                channels.append(_webhook(settings, receiver.name, config))
             else:
                 assert_never(settings)
         receivers[receiver.name] = channels
     return receivers
+
+
+def open_means(config: Config) -> Means:
+    """Return what the notifier works with: key, templates, local intents. Raises StateError, ConfigError."""
+    from notifiers.render import Renderer
+    from pipeline.keys import commands_key
+    from pipeline.roles.intents import Intents
+    from pipeline.roles.notify import Means
+    from pipeline.roles.writer import Writer
+    from pipeline.templates import texts
+
+    buttons = config.console.slack_signing_secret_file is not None
+    renderer = Renderer(texts(config), config=config.options, buttons=buttons)
+    intents = Intents(state.folder(config) / "intents.ndjson")
+    return Means(commands_key(config), Writer(renderer), intents)
 
 
 def _email(config: Config, to: Sequence[str]) -> Channel:
@@ -141,6 +159,19 @@ def _email(config: Config, to: Sequence[str]) -> Channel:
         ca_file=str(smtp.ca_file) if smtp.ca_file else None,
     )
     return Smtp(server, smtp.sender, to)
+
+
+def _webhook(settings: WebhookSettings, receiver: str, config: Config) -> Channel:
+    from notifiers.channels.webhook import Endpoint, Webhook
+
+    key = secret(None, settings.secret_file)
+    endpoint = Endpoint(
+        secret(settings.url, settings.url_file) or "",
+        secret=key.encode() if key else None,
+        authorization=secret(None, settings.authorization_file),
+        ca_file=str(settings.ca_file) if settings.ca_file else None,
+    )
+    return Webhook(endpoint, receiver, external_url=config.console.url or "")
 
 
 def open_sources(config: Config) -> list[Source]:

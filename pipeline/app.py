@@ -21,6 +21,7 @@ from pipeline.adapters import (
     open_feeds,
     open_files,
     open_index,
+    open_means,
     open_rules,
     open_stream,
 )
@@ -69,7 +70,7 @@ def build(role: str, config: Config, opened: ExitStack) -> Role:
         case "notify":
             from pipeline.roles.notify import Notify
 
-            return Notify(stream(), build_policy(config), open_channels(config))
+            return Notify(stream(), build_policy(config), open_channels(config), open_means(config))
         case "keep":
             return _keep(config, opened)
         case _:

@@ -57,7 +57,10 @@ def load(path: Path | None = None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError([Fault(str(found), 1, "", f"cannot be read: {reason}")]) from error
-    return parse(text, str(found), os.environ)
+    config = parse(text, str(found), os.environ)
+    if found not in [place.expanduser() for place in PLACES]:
+        config.named(str(found.resolve()))
+    return config
 
 
 def parse(text: str, file: str, environment: Mapping[str, str]) -> Config:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from collectors.formats import ParseError
 from collectors.formats.registry import FORMATS
 from collectors.formats.when import zone
-from pipeline.settings import Config, EmailSettings, FileSettings, HostMetricsSettings, SlackSettings
+from pipeline.settings import Config, EmailSettings, FileSettings, HostMetricsSettings, SlackSettings, WebhookSettings
 
 Key = tuple[str | int, ...]
 
@@ -56,10 +56,10 @@ def _servers(config: Config) -> Iterator[tuple[Key, str]]:
                 yield ("index", "hosts", n), f"{host!r} is no address; write https://host:9200"
 
 
-def _is_url(text: str) -> bool:
+def _is_url(text: str, *, port: bool = True) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not None
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is not None or not port)
     except ValueError:
         return False
 
@@ -75,6 +75,11 @@ def _receivers(config: Config) -> Iterator[tuple[Key, str]]:
             here: Key = ("receivers", n, "channels", c)
             if isinstance(channel, SlackSettings) and (channel.token is None) == (channel.token_file is None):
                 yield here, "give either token or token_file"
+            elif isinstance(channel, WebhookSettings):
+                if (channel.url is None) == (channel.url_file is None):
+                    yield here, "give either url or url_file"
+                elif channel.url is not None and not _is_url(channel.url, port=False):
+                    yield (*here, "url"), "expected https://host/path"
             elif isinstance(channel, EmailSettings):
                 wrong = [one for one in channel.to if not re.fullmatch(r"[^\s@]+@[^\s@]+", one)]
                 if wrong:

@@ -36,11 +36,13 @@ class Command(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     schema_version: int = SCHEMA
-    verb: str  # ack, resolve, silence, snooze, assign, change, arm, ruleset, list
+    verb: str  # ack, resolve, assign, unassign, snooze, note, severity, silence, unsilence, ruleset
     person: str
     proof: str  # how the person was authenticated, e.g. "os-user uid=0"
     time: datetime
     arguments: dict[str, Value]
+    nonce: str = ""  # never twice: a record that is copied within the stream is no second command
+    mac: str = ""  # HMAC-SHA256 over all the rest, with the key that command line, console and notifier share
 
 
 def tick(now: datetime) -> bytes:

@@ -301,6 +301,17 @@ class Config(Model):
     incidents: IncidentSettings = Field(default_factory=IncidentSettings)
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     commands: CommandSettings = Field(default_factory=CommandSettings)
-    templates: Path | None = Field(None, description="a folder: its message.txt and message.html replace the shipped ones")
-    _file: str | None = PrivateAttr(None)  # where it was read from, unless that is found by itself
+    templates: Path | None = Field(
+        None, description="a folder: its message.txt and message.html replace the shipped ones"
+    )
     chain: ChainSettings = Field(default_factory=ChainSettings)
+    _file: str | None = PrivateAttr(None)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a command needs to find this config: `-c FILE`, or nothing where it is found by itself."""
+        return ("-c", self._file) if self._file else ()
+
+    def named(self, file: str) -> None:
+        """Note the file that this was read from."""
+        self._file = file

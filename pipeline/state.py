@@ -80,6 +80,19 @@ def role_lock(config: Config, role: str) -> Iterator[None]:
         yield
 
 
+def role_runs(config: Config, role: str) -> bool:
+    """Say whether a process holds the role's lock over this state."""
+    path = folder(config) / f"{role}.lock"
+    try:
+        with path.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, whatever happens."""
     fresh = path.with_suffix(".new")

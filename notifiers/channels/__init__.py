@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from notifiers.render import Message
+from notifiers.message import Message
 
 
 class Unavailable(Exception):

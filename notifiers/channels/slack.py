@@ -14,9 +14,10 @@ from typing import Final
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from notifiers.blocks import fallback
 from notifiers.channels import Receipt, Rejected, Unavailable
 from notifiers.escape import slack
-from notifiers.render import Message, fallback
+from notifiers.message import Message
 
 _LATER: Final = frozenset(
     {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}

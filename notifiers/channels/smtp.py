@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from typing import Literal, NoReturn, TypeAlias
 
 from notifiers.channels import Receipt, Rejected, Unavailable
-from notifiers.render import Message
+from notifiers.message import Message
 
 Tls: TypeAlias = Literal["starttls", "implicit", "none"]
 _log = logging.getLogger(__name__)

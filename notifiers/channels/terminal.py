@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TextIO
 
 from notifiers.channels import Receipt, Unavailable
-from notifiers.render import Message
+from notifiers.message import Message
 
 _BOLD: Final = "\x1b[1m"
 _RESET: Final = "\x1b[0m"

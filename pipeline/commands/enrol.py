@@ -14,7 +14,7 @@ import msgspec
 from collectors.chain import Key
 from pipeline import app, state
 from pipeline.commands.options import config_option, load_config, told
-from pipeline.commands.people import command, fail, opened
+from pipeline.commands.people import fail, opened, record
 from pipeline.enrolled import COLLECT, Enrolled, Enrolment, write
 from pipeline.enrolling import escrow, key_file
 from pipeline.settings import Config
@@ -54,7 +54,7 @@ def new(path: Path | None, name: str, id_: str | None, output: Path) -> None:
         if id_ is None and any(one.name == name and not one.revoked for one in _all(config)):
             raise fail(f"{name} is enrolled already (`tocsin enrol list`); to enrol it anew, say --id ITS-ID")
         with opened(config) as stream:  # what cannot be recorded is not done
-            command(stream, "enrol", {"host.id": bundle.id, "host.name": name})
+            record(stream, config, "enrol", {"host.id": bundle.id, "host.name": name})
         _write_bundle(output, bundle)
         write(escrow(config), Enrolment(bundle.id, name, bundle.key, rfc3339(app.now())))
     click.echo(f"{name} is {bundle.id}. Bring {output} to it, then there: tocsin enrol accept {output.name}")
@@ -112,7 +112,7 @@ def revoke(path: Path | None, host: str) -> None:
                 f"{len(found)} enrolled hosts are called {host!r}; `tocsin enrol list` shows them, name one by id"
             )
         with opened(config) as stream:
-            command(stream, "revoke", {"host.id": found[0].id, "host.name": found[0].name})
+            record(stream, config, "revoke", {"host.id": found[0].id, "host.name": found[0].name})
         write(escrow(config), msgspec.structs.replace(found[0], revoked=rfc3339(app.now())))
     click.echo(f"{found[0].name} ({found[0].id}) is revoked: its records go to the dead letters from now on.")
 

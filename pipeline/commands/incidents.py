@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec
 
 from notifiers.escape import line
-from notifiers.incident import Entry, Incident
-from notifiers.render import clock, environment, headline
-from pipeline.commands.options import config_option, load_config
+from notifiers.incident import TABLE, Entry, Incident
+from notifiers.orders import VERBS
+from notifiers.view import clock, environment, headline
+from pipeline import app
+from pipeline.commands.options import config_option, load_config, span_of
 from pipeline.commands.people import command, fail, find, history, opened
+from rules.alert import Level
 from rules.event import Value, rfc3339
 
 _form = click.option(
@@ -60,6 +64,8 @@ def _row(one: Incident) -> dict[str, object]:
         "told": sorted(one.heard),
         "not_told": dict(one.muted),
         "person": one.person,
+        "until": rfc3339(one.until) if one.until else None,
+        "notes": list(one.notes),
     }
 
 
@@ -67,7 +73,7 @@ def _table(found: Sequence[Incident]) -> None:
     if not found:
         click.echo("No incident is open.")
     for one in found:
-        colour = {"triggered": "red", "acknowledged": "yellow", "resolved": "green"}[one.state]
+        colour = {"triggered": "red", "acknowledged": "yellow", "snoozed": "cyan", "resolved": "green"}[one.state]
         state = click.style(f"{one.state:<12}", fg=colour)
         times = f" x{one.count}" if one.count > 1 else ""
         click.echo(f"{one.id:<14} {state} {one.alert.rule.level:<13} {clock(one.last)}  {headline(one.alert)}{times}")
@@ -99,7 +105,15 @@ def _events(entry: Entry, incident: str) -> Iterator[dict[str, object]]:
     step = entry.transition
     if step is not None and step.incident == incident:
         cause = f"{entry.cause.topic}@{entry.cause.offset}" if entry.cause else "time"
-        yield {"time": when, "what": step.what, "cause": cause, "person": step.person, "note": step.note}
+        until = rfc3339(step.until) if step.until else None
+        row: dict[str, object] = {
+            "time": when,
+            "what": step.what,
+            "cause": cause,
+            "person": step.person,
+            "note": step.note,
+        }
+        yield row | {name: value for name, value in (("to", step.assignee), ("until", until)) if value}
         for receiver, fate in step.fates.items():
             if fate.how != "sent":
                 yield {"time": when, "what": fate.how, "receiver": receiver, "why": fate.why}
@@ -143,12 +157,50 @@ def assign(path: Path | None, incident: str, person: str) -> None:
     _act(path, "assign", incident, {"to": person})
 
 
+@incidents.command()
+@config_option
+@click.argument("incident")
+def unassign(path: Path | None, incident: str) -> None:
+    """Give back: nobody has it. One that was acknowledged is open again, and those who heard of it are told."""
+    _act(path, "unassign", incident, {})
+
+
+@incidents.command()
+@config_option
+@click.argument("incident")
+@click.argument("span")
+@_note
+def snooze(path: Path | None, incident: str, span: str, note: str | None) -> None:
+    """Put to sleep for SPAN (30m, 2h, 1d): then it pages again, unless it has ended. News wakes it at once."""
+    until = rfc3339(app.now() + span_of(span))
+    _act(path, "snooze", incident, {"until": until, "note": note})
+
+
+@incidents.command()
+@config_option
+@click.argument("incident")
+@click.argument("text")
+def note(path: Path | None, incident: str, text: str) -> None:
+    """Write down TEXT: it stands in the timeline and in every later message."""
+    _act(path, "note", incident, {"note": text})
+
+
+@incidents.command()
+@config_option
+@click.argument("incident")
+@click.argument("level", type=click.Choice(get_args(Level)))
+@_note
+def severity(path: Path | None, incident: str, level: str, note: str | None) -> None:
+    """Say how severe it is; its alerts no longer do. Those who hear of that severity are told."""
+    _act(path, "severity", incident, {"severity": level, "note": note})
+
+
 def _act(path: Path | None, verb: str, incident: str, more: Mapping[str, Value]) -> None:
     config = load_config(path)
     with opened(config) as stream:
         ledger, _ = history(stream, config)
         one = find(ledger, incident)
-        if one.state == "resolved" or (verb == "ack" and one.state == "acknowledged"):
+        if (one.state, VERBS[verb]) not in TABLE:
             raise fail(f"incident {one.id} is {one.state}")
-        command(stream, verb, {"incident": one.id, **more})
+        command(stream, config, verb, {"incident": one.id, **more})
     click.echo(f"{verb} {one.id}: {headline(one.alert)}")

@@ -8,11 +8,10 @@ from pathlib import Path
 import click
 
 from notifiers.channels import Rejected, Unavailable
-from notifiers.render import Message, plain
+from notifiers.message import Message, plain
 from pipeline import app
 from pipeline.adapters import open_channels
 from pipeline.commands.options import config_option, load_config, told
-from pipeline.commands.people import caller
 
 
 @click.command("notify-test")
@@ -41,6 +40,4 @@ def notify_test(path: Path | None, receivers: tuple[str, ...]) -> None:
 
 
 def _message(place: str) -> Message:
-    return plain(
-        "notify-test", f"Tocsin's test message to {place}, sent by {caller()[0]}. Nothing happened.", app.now()
-    )
+    return plain("notify-test", f"Tocsin's test message to {place}, sent by hand. Nothing happened.", app.now())

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import click
 
 from pipeline.config import ConfigError, load
 from pipeline.indexes import IndexUnavailable
-from pipeline.settings import Config
+from pipeline.settings import Config, duration
 from pipeline.state import StateError
 from pipeline.streams import StreamUnavailable
 
@@ -32,6 +33,17 @@ def program() -> str:
     """Return what a person types to run this program: its name where the shell finds it, else the way to it."""
     found = shutil.which("tocsin")
     return "tocsin" if found and Path(found).resolve() == Path(sys.argv[0]).resolve() else sys.argv[0]
+
+
+def span_of(text: str) -> timedelta:
+    """Return how long `30m`, `2h`, `3d` is; what is no time is misuse."""
+    try:
+        length = duration(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if not isinstance(length, timedelta) or not length:
+        raise click.UsageError(f"{text!r} is no time; write 30m, 2h, 3d")
+    return length
 
 
 @contextmanager

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import click
 import msgspec
 
-from notifiers.render import clock
 from notifiers.silence import Silence, SilenceError
 from notifiers.silence import silence as asked
+from notifiers.view import clock
 from pipeline import app
-from pipeline.commands.options import config_option, load_config
+from pipeline.commands.options import config_option, load_config, span_of
 from pipeline.commands.people import caller, command, fail, history, opened
-from pipeline.settings import duration
 from rules.event import Value, instant, rfc3339
 
 
@@ -44,11 +43,11 @@ def add(path: Path | None, matchers: tuple[str, ...], span: str | None, until: s
         "reason": reason,
     }
     try:
-        known = asked(arguments, caller()[0], now)
+        known = asked(arguments, caller(config)[0], now)
     except SilenceError as error:
         raise fail(str(error)) from error
     with opened(config) as stream:
-        command(stream, "silence", arguments)
+        command(stream, config, "silence", arguments)
     click.echo(f"silence {known.id} until {clock(known.ends)}: {', '.join(known.matchers)}")
 
 
@@ -56,12 +55,9 @@ def _end(span: str | None, until: str | None, now: datetime) -> datetime:
     try:
         if until is not None:
             return instant(until)
-        length = duration(span)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if not isinstance(length, timedelta):
-        raise click.UsageError(f"{span!r} is no time; write 30m, 2h, 3d")
-    return now + length
+    return now + span_of(span or "")
 
 
 @silence.command("list")
@@ -93,5 +89,5 @@ def end(path: Path | None, name: str) -> None:
         known = ledger.silences.get(name)
         if known is None or known.ends <= app.now():
             raise fail(f"no silence {name!r} holds; `tocsin silence list` shows what does")
-        command(stream, "unsilence", {"id": name})
+        command(stream, config, "unsilence", {"id": name})
     click.echo(f"silence {name} ends: {', '.join(known.matchers)}")

@@ -17,7 +17,7 @@ from notifiers.channels import Channel, Receipt, Rejected, Unavailable
 from notifiers.channels.slack import Slack
 from notifiers.channels.smtp import Server, Smtp
 from notifiers.channels.terminal import Terminal
-from notifiers.render import Message
+from notifiers.message import Message
 from tests.standins.mailbox import DROP, TAKE_AND_DROP, Certificate, Mailbox, certificate, mailbox
 from tests.standins.slack import Answer, Workspace, error, slack
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from notifiers.incident import Incident
-from notifiers.render import of_incident
+from notifiers.render import Renderer
 from rules.alert import Proof
 from rules.event import Value
 from tests.standins.alerts import NOW, root_login
@@ -24,6 +24,6 @@ def test_a_value_stands_beside_its_limit(values: dict[str, Value], said: str) ->
     incident = Incident(
         "i-1", "k", 1, "triggered", alert, opened=NOW, seen=NOW, last=NOW, count=1, told={}, level="high"
     )
-    text = of_incident(incident, "page", NOW).text
+    text = Renderer().incident(incident, "page", NOW).text
     assert said in text
     assert "host.id" not in text

@@ -10,15 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifiers.blocks import fallback
 from notifiers.escape import inert, line, shell, slack, term
 from notifiers.incident import Cause, Incident
 from notifiers.judge import Judge
 from notifiers.ledger import Ledger
 from notifiers.policy import Policy
-from notifiers.render import fallback, of_incident
+from notifiers.render import Renderer, Said
 from notifiers.route import parse
 from rules.alert import Alert
 from tests.standins.alerts import NOW, disk, root_login
+
+of_incident = Renderer().incident
 
 
 def incident_of(alert: Alert) -> Incident:
@@ -60,7 +63,7 @@ def test_a_page_says_since_when_why_the_event_the_runbook_and_how_to_go_on() -> 
 
 
 def test_what_may_have_arrived_before_says_so_in_its_first_line() -> None:
-    message = of_incident(incident_of(root_login()), "page", NOW, repeat=True)
+    message = of_incident(incident_of(root_login()), "page", NOW, Said(repeat=True))
     assert message.subject.startswith("(possible repeat) ")
     assert "it may have reached you before" in message.text
 

@@ -20,10 +20,12 @@ from pipeline.cli import cli
 from pipeline.config import load
 from pipeline.indexes import Document, Query
 from pipeline.indexes.sqlite import SqliteIndex
+from pipeline.keys import commands_key
 from pipeline.records import Command
 from pipeline.roles.detect import Detect
 from pipeline.roles.index import Indexer
-from pipeline.roles.notify import Notify
+from pipeline.roles.notify import Means, Notify
+from pipeline.signing import signed
 from pipeline.streams import COMMANDS, EVENTS, Message
 from rules.event import Value, instant, rfc3339
 from rules.predicate import Field, Text
@@ -116,7 +118,7 @@ class Site:
         detect = Detect(stream, app.open_rules(config), engine="0.1")
         index = SqliteIndex(self.folder / "state" / "index")
         policy: Policy = build_policy(config)
-        notify = Notify(stream, policy, {"security": [Recorder()]}, wait=0.005)
+        notify = Notify(stream, policy, {"security": [Recorder()]}, Means(commands_key(config), wait=0.005))
         for _ in range(2):
             detect.step(NOW)
         for _ in range(60):
@@ -143,10 +145,12 @@ class Site:
         return str(name)
 
     def silence(self, label: str, value: str) -> None:
-        stream = app.open_stream(load(self.config))
+        config = load(self.config)
+        stream = app.open_stream(config)
         ends = rfc3339(NOW + timedelta(hours=1))
         arguments: dict[str, Value] = {"matchers": [f'{label}="{value}"'], "ends": ends, "reason": "disk swap"}
-        command = Command(verb="silence", person="ada", proof="test", time=START, arguments=arguments)
+        said = Command(verb="silence", person="ada", proof="test", time=app.now(), arguments=arguments, nonce="1")
+        command = signed(said, commands_key(config))
         stream.append(COMMANDS, [Message("ada", command.model_dump_json().encode())])
         stream.close()
 

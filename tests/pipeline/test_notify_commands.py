@@ -18,7 +18,8 @@ from pipeline import app
 from pipeline.cli import cli
 from pipeline.commands.imported import converted
 from pipeline.config import load
-from pipeline.roles.notify import Notify
+from pipeline.keys import commands_key
+from pipeline.roles.notify import Means, Notify
 from pipeline.streams import ALERTS, COMMANDS, Message
 from rules.alert import Alert
 from tests.standins.alerts import disk, root_login
@@ -48,7 +49,7 @@ class Site:
         stream = app.open_stream(load(self.config))
         stream.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])
         policy = Policy(parse({"receiver": "security"}))
-        notify = Notify(stream, policy, {"security": [self.pager]}, wait=0.005)
+        notify = Notify(stream, policy, {"security": [self.pager]}, Means(commands_key(load(self.config)), wait=0.005))
         for _ in range(60):
             notify.step(app.now())
         notify.close()

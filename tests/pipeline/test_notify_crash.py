@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from notifiers.channels import Receipt
-from notifiers.render import Message as Rendered
+from notifiers.message import Message as Rendered
 from notifiers.route import parse
-from pipeline.roles.notify import Notify
+from pipeline.roles.intents import Intents
+from pipeline.roles.notify import Means, Notify
 from pipeline.streams import ALERTS, INCIDENTS, Message, StreamUnavailable
 from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
@@ -126,13 +127,11 @@ class NoRoomForAnswers(SqliteStream):
 def test_what_was_sent_while_its_answer_could_not_be_written_is_not_sent_again(tmp_path: Path) -> None:
     fill(tmp_path)
     stream, channel = NoRoomForAnswers(tmp_path), Named()
-    notify = Notify(stream, parse({"receiver": "security"}), {"security": [channel]}, wait=0)
+    means = Means(intents=Intents(tmp_path / "intents.ndjson"), wait=0)
+    notify = Notify(stream, parse({"receiver": "security"}), {"security": [channel]}, means)
     quiet = 0
-    while quiet < 3:
-        try:
-            quiet = 0 if notify.step(NOW) or notify.sending else quiet + 1
-        except StreamUnavailable:
-            quiet = 0
+    while quiet < 30:
+        quiet = 0 if notify.step(NOW) or notify.sending else quiet + 1
     stream.close()
     assert stream.refused == 20
     assert channel.told == EXPECTED

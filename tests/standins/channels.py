@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 from notifiers.channels import Receipt, Rejected, Unavailable
-from notifiers.render import Message
+from notifiers.message import Message
 
 
 class Recorder:

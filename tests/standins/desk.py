@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from notifiers import inhibit, schedule
 from notifiers.channels import Channel
 from notifiers.incident import Entry
 from notifiers.policy import Policy, checked
+from notifiers.render import Renderer
 from notifiers.route import parse
 from pipeline.records import Command
-from pipeline.roles.notify import Notify
-from pipeline.streams import ALERTS, COMMANDS, INCIDENTS, Message
+from pipeline.roles.intents import Intents
+from pipeline.roles.notify import Means, Notify
+from pipeline.roles.writer import Recollection, Writer
+from pipeline.signing import signed
+from pipeline.streams import ALERTS, COMMANDS, INCIDENTS, Batch, Message, Stream, StreamUnavailable
 from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from rules.event import Value
 from tests.standins.alerts import NOW
 from tests.standins.fuse import Fuse
+
+KEY = b"what command line, console and notifier share"
+
+
+class Office:
+    """A Stream whose append times are the test's, and that can be away: then it takes and gives nothing."""
+
+    def __init__(self, inner: Stream, times: Mapping[int, datetime]) -> None:
+        self.inner = inner
+        self.away = False
+        self.full = False  # it can be read, and takes nothing
+        self._times = times  # of commands, by offset
+
+    def _reach(self, *, write: bool = False) -> Stream:
+        if self.away or (self.full and write):
+            raise StreamUnavailable("away")
+        return self.inner
+
+    def append(self, topic: str, messages: Sequence[Message]) -> None:
+        self._reach(write=True).append(topic, messages)
+
+    def read(self, topic: str, group: str, limit: int, wait: float) -> Batch:
+        batch = self._reach().read(topic, group, limit, wait)
+        timed = [replace(one, time=self._times.get(one.offset, one.time)) for one in batch.messages]
+        return replace(batch, messages=timed) if topic == COMMANDS else batch
+
+    def commit(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        self._reach(write=True).commit(topic, group, offsets)
+
+    def seek(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        self._reach().seek(topic, group, offsets)
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        return self._reach().ends(topic)
+
+    def committed(self, topic: str, group: str) -> Mapping[int, int]:
+        return self._reach().committed(topic, group)
+
+    def close(self) -> None:
+        self.inner.close()
 
 
 class Desk:
@@ -35,11 +80,19 @@ class Desk:
         self.stream = SqliteStream(folder)
         self.notify: Notify | None = None
         self.fuse: int | None = None  # the next role dies at this write
+        self.times: dict[int, datetime] = {}
+        self.office: Office | None = None  # the stream as the role sees it
+        self.intents: Path | None = folder / "intents.ndjson"
+        self.recollection: Recollection | None = None
+        self.renderer = Renderer()
 
     def role(self) -> Notify:
         if self.notify is None:
-            stream = self.stream if self.fuse is None else Fuse(self.stream, self.fuse)
-            self.notify = Notify(stream, self.policy(), self.receivers, wait=0.005)
+            inner: Stream = self.stream if self.fuse is None else Fuse(self.stream, self.fuse)
+            self.office = Office(inner, self.times)
+            writer = Writer(self.renderer, self.recollection)
+            means = Means(KEY, writer, Intents(self.intents), wait=0.005)
+            self.notify = Notify(self.office, self.policy(), self.receivers, means)
         return self.notify
 
     def policy(self) -> Policy:
@@ -47,8 +100,16 @@ class Desk:
         return checked(Policy(parse(self.route), rules, intervals, storm=self.storm))
 
     def command(self, verb: str, person: str = "ada", **arguments: Value) -> None:
-        said = Command(verb=verb, person=person, proof="test", time=self.now, arguments=arguments)
-        self.stream.append(COMMANDS, [Message(person, said.model_dump_json().encode())])
+        offset = self.stream.ends(COMMANDS)[0]
+        said = Command(
+            verb=verb, person=person, proof="test", time=self.now, arguments=arguments, nonce=f"{self.folder} {offset}"
+        )
+        self.put(signed(said, KEY))
+
+    def put(self, said: Command) -> None:
+        """Append a command as it is, now."""
+        self.times[self.stream.ends(COMMANDS)[0]] = self.now
+        self.stream.append(COMMANDS, [Message(said.person, said.model_dump_json().encode())])
 
     def tell(self, *alerts: Alert) -> None:
         self.stream.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])

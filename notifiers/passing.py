@@ -1,0 +1,103 @@
+"""Passing: what time alone makes happen. Pure; timers run on the moments that are passed in."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from notifiers.digest import Gathering, merged
+from notifiers.fates import Fates, step_of
+from notifiers.incident import Entry, Incident, Send, What, ends_at
+
+_LOOK: Final = timedelta(seconds=1)
+
+
+class Passing:
+    """Looks at the ledger's heaps: what is not due costs nothing."""
+
+    def __init__(self, fates: Fates) -> None:
+        self._fates = fates
+        self._ledger = fates.ledger
+        self._looked: datetime | None = None  # when it was last asked whether what keeps incidents quiet has ended
+
+    def due(self, now: datetime) -> Iterator[Entry]:
+        """Yield what is due. Each entry must be applied before the next is asked for."""
+        yield from self._complete(now)
+        yield from self._expired(now)
+        yield from self._awake(now)
+        yield from self._reminded(now)
+        yield from self._unmuted(now)
+
+    def _complete(self, now: datetime) -> Iterator[Entry]:
+        """Tell what was gathered. What would be a storm by itself is told in one."""
+        due: dict[str, dict[str, Gathering]] = {}
+        for (receiver, name), gathered in self._ledger.gathered.items():
+            if gathered.deadline() <= now:
+                due.setdefault(receiver, {})[name] = gathered
+        for receiver, found in due.items():
+            many = len(found) > 1 and len(found) + self._ledger.lately(receiver, now) > self._fates.policy.storm
+            for names in [tuple(found)] if many else [(name,) for name in found]:
+                yield Entry(time=now, intended=(_together(receiver, {name: found[name] for name in names}),))
+
+    def _expired(self, now: datetime) -> Iterator[Entry]:
+        heap, ttl = self._ledger.ends, self._fates.policy.ttl
+        while heap and heap[0][0] <= now:
+            _, key = heapq.heappop(heap)
+            incident = self._ledger.incidents.get(key)
+            if incident is None or incident.state == "resolved":
+                continue
+            if ends_at(incident, ttl) <= now:
+                yield Entry(time=now, transition=step_of(incident, "expired"))
+            else:
+                heapq.heappush(heap, (ends_at(incident, ttl), key))
+
+    def _awake(self, now: datetime) -> Iterator[Entry]:
+        heap = self._ledger.sleepers
+        while heap and heap[0][0] <= now:
+            at, key = heapq.heappop(heap)
+            incident = self._ledger.incidents.get(key)
+            if incident and incident.state == "snoozed" and incident.until == at:
+                yield self._again(incident, "awake", now, at)
+
+    def _reminded(self, now: datetime) -> Iterator[Entry]:
+        heap = self._ledger.reminders
+        while heap and heap[0][0] <= now:
+            at, key = heapq.heappop(heap)
+            incident = self._ledger.incidents.get(key)
+            if incident and incident.state == "triggered" and incident.remind == at and incident.heard:
+                yield self._again(incident, "reminded", now, at)
+
+    def _unmuted(self, now: datetime) -> Iterator[Entry]:
+        """What kept a condition quiet has ended, and the condition has not: whoever did not hear of it hears now."""
+        if self._looked is not None and now - self._looked < _LOOK:
+            return
+        self._looked = now
+        for key in list(self._ledger.quiet):
+            incident = self._ledger.incidents[key]
+            if incident.state != "triggered" or incident.alert.rule.kind != "condition":
+                continue
+            entry = self._again(incident, "unmuted", now, now)
+            if entry.transition and any(fate.how != "muted" for fate in entry.transition.fates.values()):
+                yield entry
+
+    def _again(self, incident: Incident, what: What, now: datetime, tick: datetime) -> Entry:
+        transition, intended = self._fates.again(incident, what, now, tick)
+        return Entry(time=now, transition=transition, intended=tuple(intended))
+
+
+def _together(receiver: str, found: Mapping[str, Gathering]) -> Send:
+    first = next(iter(found.values()))
+    kind = first.kind if len(found) == 1 else "storm"
+    send = Send(
+        id=f"{kind}:{receiver}:{next(iter(found))}:{first.began.isoformat()}",
+        receiver=receiver,
+        kind=kind,
+        digest=merged(list(found.values())),
+        gathered=tuple(found),
+    )
+    if kind in ("group", "storm") and len(first.incidents) == len(found) == 1:
+        (incident,) = first.incidents
+        return send.model_copy(update={"kind": "page", "incident": incident, "digest": None})
+    return send

@@ -1,0 +1,26 @@
+"""The installation's own templates, read from the folder that the config names; absent ones are the shipped ones."""
+
+from __future__ import annotations
+
+from notifiers.render import TEMPLATES
+from pipeline.config import ConfigError, Fault
+from pipeline.settings import Config
+
+
+def texts(config: Config) -> dict[str, str]:
+    """Return name -> text. Raises ConfigError for a folder or a template that cannot be read."""
+    if config.templates is None:
+        return {}
+    folder = config.templates.expanduser()
+    if not folder.is_dir():
+        raise ConfigError([Fault(str(folder), 1, "", "`templates` names no folder")])
+    found = {}
+    for name in TEMPLATES:
+        path = folder / name
+        try:
+            found[name] = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([Fault(str(path), 1, "", f"cannot be read: {error}")]) from error
+    return found
