@@ -20,6 +20,7 @@ from tests.services.process import CannotServe, run
 PACKAGES = {
     "/usr/lib/postgresql/*/bin/postgres": "postgresql-15",
     "/usr/lib/postgresql/*/lib/pgaudit.so": "postgresql-15-pgaudit",
+    "/usr/lib/mysql/plugin/server_audit.so": "mariadb-server",
     "/usr/sbin/sshd": "openssh-server",
     "/usr/bin/ssh": "openssh-client",
     "/usr/sbin/rsyslogd": "rsyslog",
@@ -32,7 +33,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 def main() -> int:
     """Fetch everything; always 0, since a missing part is told by the tests that need it."""
     parts: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("system packages (PostgreSQL with pgaudit, sshd, rsyslog, sudo, journal-remote)", packages),
+        ("system packages (PostgreSQL with pgaudit, MariaDB, sshd, rsyslog, sudo, journal-remote)", packages),
         ("Kafka", lambda: (cache.java_home(17), kafka.libraries())),
         ("Elasticsearch", lambda: (cache.java_home(21), elasticsearch.distribution())),
     )
