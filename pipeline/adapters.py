@@ -51,13 +51,15 @@ def open_files(config: Config, name: str) -> SqliteStream:
 
     Raises StreamUnavailable, StateError.
     """
+    from pipeline.intake import PRIORITIES
     from pipeline.streams.sqlite import SqliteStream
 
-    limit = config.stream.limit if config.stream.kind == "sqlite" else config.stream.journal_limit
     place = state.folder(config) / name
     try:
-        return SqliteStream(place, limit_bytes=limit)
-    except (OSError, sqlite3.Error) as error:
+        if config.stream.kind == "sqlite":
+            return SqliteStream(place, limit_bytes=config.stream.limit)
+        return SqliteStream(place, topics=PRIORITIES, limit_bytes=config.stream.journal_limit)
+    except OSError as error:
         raise StreamUnavailable(f"{place}: {_reason(error)}") from error
 
 
@@ -204,6 +206,7 @@ def open_feeds(config: Config) -> list[Feed]:
     """Return the sources with their formats and zones."""
     from collectors.formats.registry import FORMATS, decode
     from pipeline.feeds import Feed
+    from pipeline.intake import by_default
 
     by_path = {
         f"file:{path}": settings
@@ -212,11 +215,15 @@ def open_feeds(config: Config) -> list[Feed]:
         for path in settings.paths
     }
     feeds = []
+    stated: dict[str, str | None] = {settings.kind: settings.priority for settings in config.sources}
     for source in open_sources(config):
         settings = by_path.get(source.name)
         format_ = FORMATS[source.format] if source.format else None
         zone = _zone(settings.timezone) if settings else UTC
-        feeds.append(Feed(source, format_, zone, decode, prefix=settings.prefix if settings else None))
+        kind = settings.kind if settings else source.name
+        priority = (settings.priority if settings else stated.get(kind)) or by_default(kind, source.format)
+        prefix = settings.prefix if settings else None
+        feeds.append(Feed(source, format_, zone, decode, prefix=prefix, priority=priority))
     return feeds
 
 

@@ -78,15 +78,16 @@ def build(role: str, config: Config, opened: ExitStack) -> Role:
 
 
 def _collect(config: Config, opened: ExitStack) -> Role:
+    from pipeline import intake
     from pipeline.roles.collect import Collect
 
-    name = "stream" if config.stream.kind == "sqlite" else "journal"
+    name, into = ("stream", intake.embedded) if config.stream.kind == "sqlite" else ("journal", intake.own)
     files = opened.enter_context(closing(open_files(config, name)))
     environments = Environments.of(
         [(rule.match, rule.is_, rule.base) for rule in config.environments], config.host.environment
     )
     sealing = open_sealing(config, "collect", now())
-    return Collect(open_feeds(config), files.journal, state.host(config), environments, sealing)
+    return Collect(open_feeds(config), into(files), state.host(config), environments, sealing)
 
 
 def _detect(config: Config, stream: Stream) -> Role:

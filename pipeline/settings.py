@@ -48,6 +48,13 @@ def embedded(value: object) -> object:
 
 
 Environment = Literal["production", "staging", "development", "unknown"]
+Priority = Annotated[
+    Literal["first", "normal", "last"] | None,
+    Field(
+        description="in the journal: `first` is sent first and always has room; by kind and format if absent "
+        "(log-ins and databases first, metrics last)"
+    ),
+]
 
 
 class Model(BaseModel):
@@ -65,7 +72,9 @@ class Host(Model):
 class SqliteStreamSettings(Model):
     kind: Literal["sqlite"] = "sqlite"
     keep: Duration = Field(timedelta(days=7), description="how long what everyone has read stays")
-    limit: Size = Field(2**30, description="above it, what everyone has read goes earlier")
+    limit: Size = Field(
+        2**30, description="above it, what everyone has read goes earlier; what has not been read slows the sources"
+    )
 
 
 class KafkaStreamSettings(Model):
@@ -77,7 +86,9 @@ class KafkaStreamSettings(Model):
     topic_prefix: str = Field("audit", description="topics are `<prefix>.events`, `<prefix>.alerts`, ...")
     partitions: int = Field(4, ge=1, description="of `<prefix>.events`, when Tocsin creates it")
     keep: Duration = Field(timedelta(days=7), description="retention of topics that Tocsin creates")
-    journal_limit: Size = Field(2**30, description="above it, what Kafka has leaves the journal at once")
+    journal_limit: Size = Field(
+        2**30, description="what a collector holds while Kafka is away; sources of priority `last` may take half of it"
+    )
 
 
 class Keep(Model):
@@ -112,6 +123,7 @@ class FileSettings(Model):
     format: str = Field("auto", description="a name that `tocsin parse --help` lists")
     timezone: str = Field("local", description="of times that state none: IANA name, +00:00, or the host's own")
     prefix: str | None = Field(None, description="PostgreSQL's log_line_prefix; guessed if absent")
+    priority: Priority = None
 
 
 class JournaldSettings(Model):
@@ -119,12 +131,14 @@ class JournaldSettings(Model):
     facilities: Literal["all", "untailed"] = Field(
         "untailed", description="`untailed`: only what no tailed file carries"
     )
+    priority: Priority = None
 
 
 class HostMetricsSettings(Model):
     kind: Literal["host_metrics"]
     every: Duration = timedelta(seconds=10)
     mounts: list[str] | None = Field(None, description="only these mount points; all real file systems if absent")
+    priority: Priority = None
 
 
 SourceSettings = Annotated[FileSettings | JournaldSettings | HostMetricsSettings, Field(discriminator="kind")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -91,3 +91,12 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Perishable(Protocol):
+    """A Source whose records cannot wait until they are read: a sample that falls due, a datagram."""
+
+    def skip(self, now: datetime) -> None:
+        """Drop what is there now, which the journal has no room for. The next `read` gives one Loss of it all."""
+        ...

@@ -13,6 +13,7 @@ import msgspec
 from pipeline import app
 from pipeline.commands.options import config_option, load_config, told
 from pipeline.feeds import Counts
+from pipeline.intake import FORWARD, PRIORITIES
 from pipeline.settings import Config
 from pipeline.streams import ALERTS, DEADLETTER, EVENTS, INCIDENTS, MATCHES, Stream
 from rules.event import instant
@@ -47,7 +48,7 @@ def _sources(config: Config) -> Iterator[dict[str, object]]:
     positions = files.journal.positions()
     waiting = 0
     if config.stream.kind == "kafka":
-        waiting = files.ends(EVENTS)[0] - files.committed(EVENTS, "forward").get(0, 0)
+        waiting = sum(files.ends(topic)[0] - files.committed(topic, FORWARD).get(0, 0) for topic in PRIORITIES)
     files.close()
     moment = app.now()
     for name in sorted(name for name in positions if name.startswith("count:")):

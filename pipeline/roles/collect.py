@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import msgspec
 
 from collectors.assemble import Environments, Host, assemble, parts
-from collectors.journal import JournalError
 from collectors.own import loss_event
-from collectors.sources import Loss, Record
+from collectors.sources import Loss, Perishable, Record
 from pipeline.chaining import Sealing
 from pipeline.feeds import Counts, Feed
+from pipeline.intake import PRIORITIES, Intake
+from pipeline.pace import Pace
 from pipeline.records import heartbeat
-from pipeline.streams import EVENTS, StreamUnavailable
 from rules.event import Value, rfc3339
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT = timedelta(seconds=15)
 _BATCH = 2000
-
-
-class Positions(Protocol):
-    """The journal, as far as this role needs it."""
-
-    def append(
-        self, topic: str, rows: Sequence[tuple[str, bytes]], positions: Mapping[str, str] | None = None
-    ) -> int: ...
-    def positions(self) -> dict[str, str]: ...
+_NO_ROOM = {
+    priority: f"sources of priority {priority} are not read: the journal is full until its readers are back; "
+    "see `tocsin status` for who is behind, and raise the stream's limit if there is disk for it"
+    for priority in PRIORITIES
+}
+_Rows = dict[str, list[tuple[str, bytes]]]  # priority -> (key, value)
 
 
 class Collect:
@@ -39,15 +35,17 @@ class Collect:
     name = "collect"
 
     def __init__(
-        self, feeds: Sequence[Feed], journal: Positions, host: Host, environments: Environments, sealing: Sealing
+        self, feeds: Sequence[Feed], journal: Intake, host: Host, environments: Environments, sealing: Sealing
     ) -> None:
-        self._feeds = feeds
+        self._feeds = sorted(feeds, key=lambda feed: PRIORITIES.index(feed.priority))  # a step begins with the first
         self._journal = journal
         self._host = host
         self._environments = environments
         self._sealing = sealing
         self._own: list[dict[str, Value]] = []  # events of this role itself, to go with the next records
-        self._pending: tuple[list[tuple[str, bytes]], dict[str, str]] | None = None
+        self._pending: tuple[_Rows, dict[str, str]] | None = None
+        self._findings: Sequence[Loss] = ()  # of the journal itself, with the records that are pending
+        self._pace = Pace()
         self._opened = False
         self._told: set[str] = set()
 
@@ -58,11 +56,9 @@ class Collect:
             self._pending = self._gather(now)
         rows, positions = self._pending
         if rows:
-            try:
-                self._journal.append(EVENTS, rows, positions)
-            except JournalError as error:
-                raise StreamUnavailable(str(error)) from error
+            self._journal.append(rows, positions)
             self._sealing.committed(now)
+            self._journal.recorded(self._findings)
         self._pending = None
         return bool(rows)
 
@@ -80,10 +76,12 @@ class Collect:
         self._own = self._sealing.open(saved, now)
         self._opened = True
 
-    def _gather(self, now: datetime) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
-        rows = self._said(now)
+    def _gather(self, now: datetime) -> tuple[_Rows, dict[str, str]]:
+        said = self._said(now)
+        gathered: _Rows = {"first": said} if said else {}
         positions: dict[str, str] = {}
-        for feed in self._feeds:
+        for feed in self._readable(now):
+            rows: list[tuple[str, bytes]] = []
             batch = feed.source.read(now, _BATCH)
             self._tell(batch.troubles)
             ends: dict[str, Record] = {}
@@ -94,16 +92,35 @@ class Collect:
                 feed.counts.bytes += len(record.raw)
             beat = [*self._lost(feed, batch.losses, now), *self._beat(feed, batch.up_to, now)]
             rows += beat
+            if rows:
+                gathered.setdefault(feed.priority, []).extend(rows)
             if ends or beat:
                 positions[f"source:{feed.source.name}"] = feed.source.position(list(ends.values()))
                 positions[f"count:{feed.source.name}"] = msgspec.json.encode(feed.counts).decode()
-        return rows, positions | self._sealing.positions()
+        return gathered, positions | self._sealing.positions()
+
+    def _readable(self, now: datetime) -> Iterator[Feed]:
+        """Yield the feeds that there is room for, in order of priority. The others wait where they are; what cannot
+        wait is dropped by its source, which counts it."""
+        room = {priority: self._journal.room(priority) for priority in PRIORITIES}
+        judged = self._journal.judged()
+        held = judged is not None and self._pace.holds(*judged, now)
+        for feed in self._feeds:
+            source, waits = feed.source, not isinstance(feed.source, Perishable)
+            if not room[feed.priority]:
+                self._tell([_NO_ROOM[feed.priority]])
+                if isinstance(source, Perishable):
+                    source.skip(now)
+            elif not (held and waits and feed.priority != "first"):
+                yield feed
 
     def _said(self, now: datetime) -> list[tuple[str, bytes]]:
         """Return the role's own events: how its chains begin, and now and then where they stand."""
         own, self._own = self._own, []
         anchor = self._sealing.anchor(now)
-        return [self._row("first", fields) for fields in [*own, *([anchor] if anchor else [])]]
+        self._findings = self._journal.findings()
+        lost = [loss_event(loss, "journal", self._host, now) for loss in self._findings]
+        return [self._row("first", fields) for fields in [*own, *([anchor] if anchor else []), *lost]]
 
     def _lost(self, feed: Feed, losses: Sequence[Loss], now: datetime) -> Iterator[tuple[str, bytes]]:
         """Count what a source knows to be gone, and leave a record in the gap."""

@@ -8,125 +8,177 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from math import ceil
 from pathlib import Path
 
-from collectors.journal import LOOK_SECONDS, Journal, JournalError
+from collectors.journal import LOOK_SECONDS, SEGMENT_BYTES, Journal, JournalError
+from collectors.journal.advice import advice
+from collectors.journal.segment import moment
+from collectors.sources import Loss
 from pipeline.streams import STATE, TOPICS, Batch, Message, Stored, StreamUnavailable
+from pipeline.streams.offsets import Offsets, Place
 
 _LOGGED = tuple(topic for topic in TOPICS if topic != STATE)
-_NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS offsets (topic TEXT, reader TEXT, next INTEGER, PRIMARY KEY (topic, reader)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS state (offset INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER, key TEXT UNIQUE, value BLOB);
-"""
+_SEGMENTS = 16  # what the limit is made of: what has been read goes in pieces of this size
 
 
 class SqliteStream:
-    """A Stream in files below one folder. Whoever opens it owns its partitions: a role's lock keeps others out."""
+    """A Stream in files below one folder. Whoever opens it owns its partitions: a role's lock keeps others out.
 
-    def __init__(self, folder: Path, *, segment_seconds: int = 3600, limit_bytes: int | None = None) -> None:
-        self.journal = Journal(folder, _LOGGED, segment_seconds=segment_seconds)
-        self._limit = limit_bytes
-        self._offsets = sqlite3.connect(folder / "offsets.db", timeout=30, isolation_level=None)
-        self._offsets.execute("PRAGMA journal_mode = WAL")
-        self._offsets.execute("PRAGMA synchronous = FULL")
-        self._offsets.executescript(_SCHEMA)
+    `topics` are those of the stream, or a journal's own. Raises StreamUnavailable.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        topics: Sequence[str] = _LOGGED,
+        segment_seconds: int = 3600,
+        limit_bytes: int | None = None,
+    ) -> None:
+        size = SEGMENT_BYTES if limit_bytes is None else min(SEGMENT_BYTES, max(limit_bytes // _SEGMENTS, 2**16))
+        self._folder, self._topics, self._limit = folder, tuple(topics), limit_bytes
         self._next: dict[tuple[str, str], int] = {}
+        with self._mapped():
+            self.journal = Journal(folder, topics, segment_seconds=segment_seconds, segment_bytes=size)
+            self._offsets = Offsets(folder / "offsets.db", self.journal.locked, self.journal.note)
+            self._set_back(self._offsets.places())
 
     def append(self, topic: str, messages: Sequence[Message]) -> None:
-        if topic == STATE:
-            self._put_state(messages)
-            return
-        try:
-            self.journal.append(topic, [(message.key, message.value) for message in messages])
-        except JournalError as error:
-            raise StreamUnavailable(str(error)) from error
+        with self._mapped():
+            if topic == STATE:
+                self._offsets.put_state([(message.key, message.value) for message in messages])
+            else:
+                self.journal.append({topic: [(message.key, message.value) for message in messages]})
+
+    def append_all(self, rows: Mapping[str, Sequence[tuple[str, bytes]]], positions: Mapping[str, str]) -> None:
+        """Append to several topics, and the positions behind it, all or nothing. Raises StreamUnavailable."""
+        with self._mapped():
+            self.journal.append(rows, positions)
+
+    def positions(self) -> dict[str, str]:
+        """Return every position as last written. Raises StreamUnavailable."""
+        with self._mapped():
+            return self.journal.positions()
 
     def read(self, topic: str, group: str, limit: int, wait: float) -> Batch:
-        gained: frozenset[int] = frozenset()
-        place = (topic, group)
+        with self._mapped():
+            return self._read((topic, group), limit, wait)
+
+    def _read(self, place: tuple[str, str], limit: int, wait: float) -> Batch:
+        topic, gained = place[0], frozenset[int]()
         if place not in self._next:
-            committed = self.committed(topic, group)
             begin = 0 if topic == STATE else self.journal.begin(topic)
-            self._next[place] = committed.get(0, begin)
+            self._next[place] = self.committed(*place).get(0, begin)
             gained = frozenset({0})
-        found = self._from(topic, self._next[place], limit)
+        asked = self._next[place]
+        found = self._from(topic, asked, limit)
         looks = 0 if found or gained else ceil(wait / LOOK_SECONDS)
         while looks and not found:
             self.journal.wait(min(wait, LOOK_SECONDS))
-            found = self._from(topic, self._next[place], limit)
+            found = self._from(topic, asked, limit)
             looks -= 1
-        missing: dict[int, int] = {}
-        if topic != STATE:  # a compacted topic has gaps by nature
-            first = found[0].offset if found else self.journal.begin(topic)
-            if first > self._next[place]:
-                missing[0] = first - self._next[place]
-                self._next[place] = first
         if found:
             self._next[place] = found[-1].offset + 1
-        return Batch(found, gained=gained, missing=missing)
+        if topic == STATE:  # a compacted topic has gaps by nature
+            return Batch(found, gained=gained)
+        if not found:
+            self._next[place] = self._within(topic, place[1], max(asked, self.journal.begin(topic)))
+        missing = max(self._next[place] - asked, 0) - len(found)
+        return Batch(found, gained=gained, missing={0: missing} if missing > 0 else {})
 
     def commit(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
-        with _mapped():
-            self._offsets.executemany(
-                "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
-                [(topic, group, offset) for offset in offsets.values()],
-            )
+        with self._mapped():
+            self._offsets.put([(topic, group, offset, 1) for offset in offsets.values()])
 
     def seek(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
-        for offset in offsets.values():
-            self._next[topic, group] = offset
+        with self._mapped():
+            for offset in offsets.values():
+                self._next[topic, group] = offset if topic == STATE else self._within(topic, group, offset)
+
+    def register(self, topics: Sequence[str], group: str) -> None:
+        """Keep from now on what this group has not read, though it never said how far it is."""
+        with self._mapped():
+            known = {place[:2] for place in self._offsets.places()}
+            fresh = [topic for topic in topics if (topic, group) not in known]
+            self._offsets.put([(topic, group, self.journal.begin(topic), 0) for topic in fresh])
 
     def ends(self, topic: str) -> Mapping[int, int]:
-        if topic == STATE:
-            (last,) = self._offsets.execute("SELECT max(offset) FROM state").fetchone()
-            return {0: 0 if last is None else last + 1}
-        return {0: self.journal.end(topic)}
+        with self._mapped():
+            return {0: self._offsets.state_end() if topic == STATE else self.journal.end(topic)}
 
     def committed(self, topic: str, group: str) -> Mapping[int, int]:
-        row = self._offsets.execute(
-            "SELECT next FROM offsets WHERE topic = ? AND reader = ?", (topic, group)
-        ).fetchone()
-        return {} if row is None else {0: row[0]}
+        with self._mapped():
+            said = [place[2] for place in self._offsets.places() if place[:2] == (topic, group) and place[3]]
+            return dict(enumerate(said))
 
     def trim(self, keep_from: datetime) -> int:
         """Unlink segments that every group has read and that ended before `keep_from`, or, over the size limit,
         whatever every group has read; return how many went. What was not read is never dropped."""
-        read = dict(self._offsets.execute("SELECT topic, min(next) FROM offsets GROUP BY topic").fetchall())
-        # Topics that are kept for people, not read by a group, go by age alone.
-        unread = {topic: self.journal.end(topic) for topic in _LOGGED if topic not in read}
-        dropped = self.journal.drop(read | unread, older_than=keep_from)
-        if self._limit is not None and self.journal.size_bytes() > self._limit:
-            dropped += self.journal.drop(read | unread, older_than=None)
-        return dropped
+        with self._mapped():
+            read = self._read_up_to()
+            dropped = self.journal.drop(read, older_than=keep_from)
+            if self._limit is not None and self.journal.size_bytes() > self._limit:
+                dropped += self.journal.drop(read, older_than=None)
+            return dropped
+
+    def share_used(self) -> float:
+        """Return how much of the limit is taken by what somebody has still to read, 0 to 1 and above.
+
+        What all have read goes first, where the files together are above the limit.
+        """
+        if self._limit is None:
+            return 0.0
+        with self._mapped():
+            if self.journal.size_bytes() <= self._limit / 2:
+                return self.journal.size_bytes() / self._limit
+            read = self._read_up_to()
+            unread = self.journal.size_bytes(read)
+            if self.journal.size_bytes() > self._limit:
+                self.journal.drop(read, older_than=None)
+            return unread / self._limit
 
     def close(self) -> None:
         self.journal.close()
         self._offsets.close()
 
+    def _read_up_to(self) -> dict[str, int]:
+        """Return how far everybody has read. Topics that are kept for people, not read by a group, hold nothing."""
+        read: dict[str, int] = {}
+        for topic, _, following, _ in self._offsets.places():
+            read[topic] = min(following, read.get(topic, following))
+        return {topic: self.journal.end(topic) for topic in self._topics if topic not in read} | read
+
+    def _set_back(self, places: Sequence[Place]) -> None:
+        """Readers cannot stand where nothing is: records that they had read are gone, and others will come there."""
+        for topic, reader, following, committed in places:
+            if topic in self._topics and following > self.journal.end(topic):
+                self._offsets.put([(topic, reader, self._within(topic, reader, following), committed)])
+
+    def _within(self, topic: str, reader: str, offset: int) -> int:
+        end = self.journal.end(topic)
+        if offset <= end:
+            return offset
+        reason = (
+            f"{self._folder}: {reader} had read {topic} up to {offset}, and the journal ends at {end}: its end was "
+            "cut, or an older copy put in its place. Reading goes on at the end; what is read again has the same id"
+        )
+        self.journal.note([Loss(f"journal:beyond:{topic}:{end}-{offset}".encode(), reason, records=offset - end)])
+        return end
+
     def _from(self, topic: str, offset: int, limit: int) -> list[Stored]:
         if topic != STATE:
             rows = self.journal.read(topic, offset, limit)
             return [Stored(topic, 0, row.offset, row.time, row.key, row.value) for row in rows]
-        found = self._offsets.execute(
-            "SELECT offset, time, key, value FROM state WHERE offset >= ? ORDER BY offset LIMIT ?", (offset, limit)
-        )
-        return [Stored(topic, 0, o, datetime.fromtimestamp(t / 1e6, UTC), key, value) for o, t, key, value in found]
+        found = self._offsets.state(offset, limit)
+        return [Stored(topic, 0, o, moment(time), key, value) for o, time, key, value in found]
 
-    def _put_state(self, messages: Sequence[Message]) -> None:
-        with _mapped(), self._offsets:
-            self._offsets.execute("BEGIN IMMEDIATE")
-            self._offsets.executemany(
-                f"INSERT OR REPLACE INTO state (time, key, value) VALUES ({_NOW}, ?, ?)",
-                [(message.key, message.value) for message in messages],
-            )
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StreamUnavailable(f"offsets.db: {error}") from error
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except JournalError as error:
+            raise StreamUnavailable(str(error)) from error
+        except (sqlite3.Error, OSError) as error:
+            raise StreamUnavailable(advice(self._folder / "offsets.db", error)) from error

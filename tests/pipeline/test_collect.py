@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import pytest
 from collectors.assemble import PART_CHARACTERS, Environments, Host
 from collectors.chain import Key
 from collectors.formats.registry import FORMATS, decode
-from collectors.journal import JournalError
 from collectors.sources.file import FileSource
 from pipeline.chaining import KeyFile, Sealing
 from pipeline.feeds import Counts, Feed
+from pipeline.intake import PRIORITIES, JournalIntake, Rows, embedded
 from pipeline.roles.collect import Collect
 from pipeline.streams import EVENTS, StreamUnavailable
 from pipeline.streams.sqlite import SqliteStream
@@ -47,7 +47,7 @@ class Bench:
     def start(self) -> None:
         self.stream = SqliteStream(self.folder / "stream")
         self.feed = Feed(FileSource("file:in.log", [str(self.log)], self.form), FORMATS[self.form], UTC, decode)
-        self.role = Collect([self.feed], self.stream.journal, HOST, PRODUCTION, sealing(self.folder))
+        self.role = Collect([self.feed], embedded(self.stream), HOST, PRODUCTION, sealing(self.folder))
         self.role.step(self.now)
 
     def restart(self) -> None:
@@ -111,22 +111,20 @@ def test_a_crash_after_the_commit_repeats_nothing_and_goes_on_in_sequence(tmp_pa
     assert len({event["tocsin.chain.epoch"] for event in bench.events()}) == 1
 
 
-class _Refusing:
+class _Refusing(JournalIntake):
     """A journal that refuses the first appends and takes the rest."""
 
     def __init__(self, stream: SqliteStream, refusals: int) -> None:
-        self._stream, self._left = stream, refusals
-        self.offered: list[Sequence[tuple[str, bytes]]] = []
+        super().__init__(stream, dict.fromkeys(PRIORITIES, EVENTS), None)
+        self._left = refusals
+        self.offered: list[Rows] = []
 
-    def positions(self) -> dict[str, str]:
-        return self._stream.journal.positions()
-
-    def append(self, topic: str, rows: Sequence[tuple[str, bytes]], positions: Mapping[str, str] | None = None) -> int:
+    def append(self, rows: Rows, positions: Mapping[str, str]) -> None:
         self.offered.append(rows)
         if self._left:
             self._left -= 1
-            raise JournalError("disk full")
-        return self._stream.journal.append(topic, rows, positions)
+            raise StreamUnavailable("disk full")
+        super().append(rows, positions)
 
 
 def test_what_the_journal_refused_is_offered_again_as_the_same_bytes_before_anything_new(tmp_path: Path) -> None:
