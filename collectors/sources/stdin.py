@@ -111,8 +111,7 @@ class StdinSource:
     def _records(self, frames: Sequence[Frame]) -> Iterator[Record]:
         for frame in frames:
             if frame.raw:
-                origin = f"{self._input.epoch}:{frame.start}".encode()
-                yield Record(frame.raw, origin, "", frame.end, {"log.offset": frame.start})
+                yield Record(frame.raw, self._input.epoch.encode(), "", frame.end, start=frame.start)
 
     def _end(self) -> list[str]:
         if self._told:

@@ -26,6 +26,12 @@ from collectors.sources.tls_server import Tls, TlsError
 PORTS: Final = {"udp": 514, "tcp": 514, "tls": 6514}  # RFC 5426, custom (RFC 6587 has none of its own), RFC 5425
 _RETRY: Final = timedelta(seconds=10)
 _PEERS_TOLD: Final = 200  # senders and their faults that are told one by one: a scan must not fill the log
+_BURST: Final = 10_000  # datagrams looked at when none can be kept
+_NO_ROOM: Final = (
+    "datagrams were dropped by the kernel, which had no room for them; "
+    "raise net.core.rmem_max, or let the senders use TCP"
+)
+_NO_JOURNAL: Final = "datagrams were dropped, as the journal had no room; let the senders use TCP, which waits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class SyslogSource:
         self._at = _Position("")
         self._bytes: dict[int, int] = {}  # sequence -> bytes received until there, of what is not journalled
         self._durable = self._at
-        self._lost = 0
+        self._lost = self._skipped = 0
         self._told: set[str] = set()
 
     # the port
@@ -112,6 +118,13 @@ class SyslogSource:
         if self._receiver is not None:
             self._receiver.close()
             self._receiver = None
+
+    def skip(self, now: datetime) -> None:
+        """Drop what UDP senders sent: to stop reading would lose it, and not count it. TCP senders wait."""
+        if self._receiver is None or self._listen.scheme != "udp":
+            return
+        got = self._receiver.receive(now, _BURST)
+        self._skipped += len(got.messages) + got.dropped
 
     # beside it
 
@@ -147,15 +160,14 @@ class SyslogSource:
             yield Record(raw, f"{self._at.epoch}:{number}".encode(), "", number, fields)
 
     def _losses(self, dropped: int) -> list[Loss]:
-        if not dropped:
-            return []
-        self._lost += dropped
-        origin = f"{self._at.epoch}:{self._at.sequence}:{self._lost}".encode()
-        reason = (
-            f"{self.name}: the kernel dropped {dropped} datagrams that it had no room for; "
-            "raise net.core.rmem_max, or let the senders use TCP"
-        )
-        return [Loss(origin, reason, records=dropped)]
+        skipped, self._skipped = self._skipped, 0
+        losses = []
+        for count, why in ((dropped, _NO_ROOM), (skipped, _NO_JOURNAL)):
+            if count:
+                self._lost += count
+                origin = f"{self._at.epoch}:{self._at.sequence}:{self._lost}".encode()
+                losses.append(Loss(origin, f"{self.name}: {count} {why}", records=count))
+        return losses
 
     def _news(self, troubles: Sequence[str]) -> list[str]:
         fresh = [one for one in dict.fromkeys(troubles) if one not in self._told]

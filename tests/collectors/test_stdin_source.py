@@ -48,8 +48,8 @@ def test_lines_are_records_at_their_offsets_and_a_read_never_waits(pipe: Pipe) -
     found = source.read(NOON, 10).records
     pipe.write(b"lf\n")
     found = [*found, *source.read(NOON, 10).records]
-    assert [(r.raw, r.fields["log.offset"]) for r in found] == [(b"one", 0), (b"two\xff\0", 5), (b"half", 11)]
-    assert len({record.origin for record in found}) == 3
+    assert [(r.raw, r.known["log.offset"]) for r in found] == [(b"one", 0), (b"two\xff\0", 5), (b"half", 11)]
+    assert len({record.place for record in found}) == 3
     pipe.end()
 
 
@@ -87,7 +87,7 @@ def test_another_process_has_an_epoch_of_its_own(pipe: Pipe) -> None:
     os.write(into, b"same\n")
     (second,) = other.read(NOON, 10).records
     assert second.raw == first.raw
-    assert second.origin != first.origin
+    assert second.place != first.place
     for fd in (out, into):
         os.close(fd)
     pipe.end()

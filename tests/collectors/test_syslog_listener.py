@@ -112,6 +112,17 @@ def test_what_the_kernel_dropped_is_a_number(listening: Listening) -> None:
     assert "raise net.core.rmem_max" in losses[0].reason
 
 
+def test_what_the_journal_has_no_room_for_is_one_loss(listening: Listening) -> None:
+    one = listening("udp")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+        for n in range(5):
+            device.sendto(b"<34>%d" % n, one.address)
+        one.source.skip(NOON)
+        device.sendto(b"<34>after", one.address)
+    (loss,) = one.read().losses
+    assert (loss.records, one.raws(1)) == (5, [b"<34>after"])
+
+
 # TCP
 
 
