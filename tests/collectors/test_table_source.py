@@ -56,14 +56,25 @@ def ids(records: Sequence[Record]) -> list[int]:
     return [msgspec.json.decode(record.raw, type=dict[str, object])["id"] for record in records]  # type: ignore[misc]
 
 
-def _sqlite(folder: Path) -> tuple[Access, Callable[[str], object]]:
+def _made(access: Access, connection: sqlite3.Connection | psycopg.Connection[tuple[object, ...]]) -> Iterator[Table]:
+    def execute(statement: str) -> object:
+        return connection.execute(statement if isinstance(connection, sqlite3.Connection) else statement.encode())
+
+    table = Table(access, execute)
+    yield table
+    for source in table.opened:
+        source.close()
+    connection.close()
+
+
+def _sqlite(folder: Path) -> tuple[Access, sqlite3.Connection]:
     place = str(folder / "app.db")
     connection = sqlite3.connect(place, isolation_level=None)
     connection.execute("CREATE TABLE audit_log (id INTEGER, at TEXT, who TEXT, statement TEXT)")
-    return Access("sqlite3", place, QUERY, ["id"]), connection.execute
+    return Access("sqlite3", place, QUERY, ["id"]), connection
 
 
-def _postgres(postgres: Postgres, folder: Path) -> tuple[Access, Callable[[str], object]]:
+def _postgres(postgres: Postgres, folder: Path) -> tuple[Access, psycopg.Connection[tuple[object, ...]]]:
     connection = postgres.connect("dba", "acme_staging")
     connection.execute("DROP TABLE IF EXISTS audit_log")
     connection.execute("CREATE TABLE audit_log (id bigint PRIMARY KEY, at timestamptz, who text, statement text)")
@@ -72,18 +83,15 @@ def _postgres(postgres: Postgres, folder: Path) -> tuple[Access, Callable[[str],
     secret.write_text(postgres.passwords["developer"] + "\n", "utf-8")
     connect = {"host": "127.0.0.1", "port": postgres.port, "user": "developer", "dbname": "acme_staging"}
     access = Access("postgresql", connect, QUERY, ["id"], password_file=secret)
-    return access, lambda statement: connection.execute(statement.encode())
+    return access, connection
 
 
 @pytest.fixture(params=["sqlite3", pytest.param("postgresql", marks=pytest.mark.server)])
 def table(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Table]:
     if request.param == "sqlite3":
-        made = Table(*_sqlite(tmp_path))
+        yield from _made(*_sqlite(tmp_path))
     else:
-        made = Table(*_postgres(request.getfixturevalue("postgres"), tmp_path))
-    yield made
-    for source in made.opened:
-        source.close()
+        yield from _made(*_postgres(request.getfixturevalue("postgres"), tmp_path))
 
 
 def _changed(table: Table, **changes: object) -> Table:
@@ -235,10 +243,7 @@ def test_a_query_without_end_is_told_and_ended(tmp_path: Path) -> None:
 
 @pytest.fixture
 def audit(postgres: Postgres, tmp_path: Path) -> Iterator[Table]:
-    made = Table(*_postgres(postgres, tmp_path))
-    yield made
-    for source in made.opened:
-        source.close()
+    yield from _made(*_postgres(postgres, tmp_path))
 
 
 def test_committers_side_by_side_lose_no_row_within_the_overlap(audit: Table, postgres: Postgres) -> None:
