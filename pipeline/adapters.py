@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 from zoneinfo import ZoneInfo
@@ -22,8 +23,11 @@ from rules.event import CLASSES
 if TYPE_CHECKING:
     from collectors.sources import Source
     from notifiers.channels import Channel
+    from notifiers.channels.smtp import Links
     from notifiers.policy import Policy
     from pipeline.feeds import Feed
+    from pipeline.records import Command
+    from pipeline.roles import Role
     from pipeline.roles.notify import Means
     from pipeline.streams.sqlite import SqliteStream
     from rules.faults import Fault
@@ -160,7 +164,38 @@ def _email(config: Config, to: Sequence[str]) -> Channel:
         password=secret(smtp.password, smtp.password_file),
         ca_file=str(smtp.ca_file) if smtp.ca_file else None,
     )
-    return Smtp(server, smtp.sender, to)
+    return Smtp(server, smtp.sender, to, _links(config))
+
+
+def _links(config: Config) -> Links | None:
+    """Return how e-mails get their links: for people that the config knows, where it says how to reach the console."""
+    if config.console.url is None:
+        return None
+    from pipeline import keys
+    from pipeline.console.links import links
+
+    known = partial(keys.by_email, config.people)
+    return links(
+        keys.commands_key(config), config.console.url, config.console.link_ttl, lambda to: known(to) is not None
+    )
+
+
+def open_console(config: Config, stream: Stream) -> Role:
+    """Return the console over a stream, listening. Raises ConfigError, StateError, OSError."""
+    from pipeline.console.answering import Site
+    from pipeline.console.server import Server
+    from pipeline.console.slack import Door
+    from pipeline.keys import commands_key
+    from pipeline.roles.console import Console
+    from pipeline.streams import COMMANDS, Message
+
+    def obey(said: Command) -> None:
+        stream.append(COMMANDS, [Message(said.person, said.model_dump_json().encode())])
+
+    shared = secret(None, config.console.slack_signing_secret_file)
+    site = Site(commands_key(config), config.people, obey, Door(shared.encode()) if shared else None)
+    host, _, port = config.console.listen.rpartition(":")
+    return Console(stream, site, build_policy(config), Server(host.strip("[]"), int(port)))
 
 
 def _webhook(settings: WebhookSettings, receiver: str, config: Config) -> Channel:

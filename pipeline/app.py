@@ -18,6 +18,7 @@ from pipeline.adapters import (
     build_policy,
     keep_index,
     open_channels,
+    open_console,
     open_feeds,
     open_files,
     open_index,
@@ -26,6 +27,7 @@ from pipeline.adapters import (
     open_stream,
 )
 from pipeline.enrolling import open_sealing
+from pipeline.escrow import open_sound, open_witness
 from pipeline.indexes import IndexUnavailable
 from pipeline.roles import Role
 from pipeline.settings import Config
@@ -66,11 +68,13 @@ def build(role: str, config: Config, opened: ExitStack) -> Role:
             from pipeline.roles.index import Indexer
 
             index = opened.enter_context(closing(open_index(config)))
-            return Indexer(stream(), index, expire=partial(keep_index, index, config))
+            return Indexer(stream(), index, expire=partial(keep_index, index, config), sound=open_sound(config))
         case "notify":
             from pipeline.roles.notify import Notify
 
             return Notify(stream(), build_policy(config), open_channels(config), open_means(config))
+        case "console":
+            return open_console(config, stream())
         case "keep":
             return _keep(config, opened)
         case _:
@@ -96,7 +100,8 @@ def _detect(config: Config, stream: Stream) -> Role:
 
     lists = [one.file for one in config.rules.lists.values() if not isinstance(one, list)]
     rules = Reload(partial(open_rules, config), [*config.rules.paths, *lists])
-    return Detect(stream, rules.ruleset, engine=__version__, renewed=rules)
+    witness = open_witness(config, stream)
+    return Detect(stream, rules.ruleset, engine=__version__, renewed=rules, witness=witness)
 
 
 def _keep(config: Config, opened: ExitStack) -> Role:

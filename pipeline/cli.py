@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "detect": ("run", "Run the detecting role: events against rules."),
     "index": ("run", "Run the indexing role: the stream into the archive."),
     "notify": ("run", "Run the notifying role: alerts to people."),
+    "console": ("run", "Run the console: answers Slack's buttons and the links in e-mails."),
     "demo": ("demo", "A day of trouble, through the real pipeline, in a minute."),
     "check": ("check", "Check config, rules, lists and connections; name every fault with file and line."),
     "parse": ("parse", "Raw log in, one ECS object a record out (NDJSON)."),

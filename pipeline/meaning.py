@@ -24,6 +24,7 @@ def faults(config: Config) -> Iterator[tuple[Key, str]]:
         elif isinstance(source, HostMetricsSettings) and not source.every:
             yield ("sources", n, "every"), "expected more than nothing; write 10s"
     yield from _servers(config)
+    yield from _console(config)
     yield from _receivers(config)
     yield from _routing(config)
 
@@ -54,6 +55,19 @@ def _servers(config: Config) -> Iterator[tuple[Key, str]]:
         for n, host in enumerate(config.index.hosts):
             if not _is_url(host):
                 yield ("index", "hosts", n), f"{host!r} is no address; write https://host:9200"
+
+
+def _console(config: Config) -> Iterator[tuple[Key, str]]:
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:]+):(\d{1,5})", config.console.listen)
+    if found is None or int(found[2]) > 65535:
+        yield ("console", "listen"), f"{config.console.listen!r} is no place; write 127.0.0.1:8514"
+    if config.console.url is not None and not _is_url(config.console.url, port=False):
+        yield ("console", "url"), f"{config.console.url!r} is no address; write https://tocsin.example.org"
+    for name in ("slack", "email"):
+        given = [getattr(one, name) for one in config.people]
+        for n, one in enumerate(given):
+            if one is not None and one in given[:n]:
+                yield ("people", n, name), f"{one!r} belongs to another person already"
 
 
 def _is_url(text: str, *, port: bool = True) -> bool:

@@ -21,6 +21,8 @@ from rules.sigma import Correlation, Rule
 
 def _start(path: Path | None, roles: tuple[str, ...]) -> None:
     config = load_config(path)
+    if roles == app.ROLES and (config.console.url or config.console.slack_signing_secret_file):
+        roles = (*roles, "console")
     logging.basicConfig(format="tocsin %(role)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("tocsin").setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
@@ -51,6 +53,8 @@ def _say(config: Config, roles: tuple[str, ...], path: Path | None) -> None:
         said += _rules(config)
     if "notify" in roles:
         said += _receivers(config)
+    if "console" in roles:
+        said.append(f"Console on http://{config.console.listen}")
     said.append(f"Kept in {_short(config.state)} (stream {config.stream.kind}, index {config.index.kind})")
     said += [
         "Next",
@@ -111,6 +115,16 @@ def run(path: Path | None) -> None:
     and memory, and shows pages on this terminal.
     """
     _start(path, app.ROLES)
+
+
+@click.command()
+@config_option
+def console(path: Path | None) -> None:
+    """Console: answer Slack's buttons and the links in e-mails, over HTTP on console.listen.
+
+    It speaks plain HTTP on a loopback address; a proxy with TLS stands before it.
+    """
+    _start(path, ("console",))
 
 
 @click.command()

@@ -6,6 +6,8 @@ status with headers, silence, or an answer that is lost after the message was ta
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import threading
 from collections import deque
@@ -13,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,33 @@ class Workspace:
         self.posts: list[Post] = []
         self.answers: deque[Answer] = deque()  # for the next requests, in order
         self.url = ""
+        self.answered: list[dict[str, object]] = []  # what came to response_urls
         self._lock = threading.Lock()
         self.released = threading.Event()  # ends the silence of `silent` answers
 
     def pages(self) -> list[Post]:
         """Return the messages that stand in a channel, threads left out."""
         return [post for post in self.posts if post.thread_ts is None]
+
+    def press(self, label: str, user: str, at: int, secret: str = "s3cret") -> tuple[dict[str, str], bytes]:
+        """Return headers and body of what Slack sends when a person presses a button of the last page."""
+        button = next(one for one in self.buttons() if one["text"]["text"] == label)
+        payload = {
+            "type": "block_actions",
+            "user": {"id": user, "username": "someone"},
+            "team": {"id": "T0ACME"},
+            "actions": [{"type": "button", "action_id": button["action_id"], "value": button["value"]}],
+            "response_url": self.url.replace("/api/", "/actions/T0ACME/1"),
+        }
+        body = urlencode({"payload": json.dumps(payload)}).encode()
+        mac = hmac.new(secret.encode(), b"v0:%d:%s" % (at, body), hashlib.sha256).hexdigest()
+        stated = {"X-Slack-Request-Timestamp": str(at), "X-Slack-Signature": f"v0={mac}"}
+        return stated | {"Content-Type": "application/x-www-form-urlencoded"}, body
+
+    def buttons(self) -> list[Any]:
+        """Return the buttons of the last page as it stands."""
+        blocks: list[Any] = [one for one in self.pages()[-1].blocks if one["type"] == "actions"]
+        return [button for block in blocks for button in block["elements"]]
 
     def handle(self, method: str, token: str, arguments: dict[str, object]) -> Answer:
         with self._lock:
@@ -159,6 +183,11 @@ def slack() -> Iterator[Workspace]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             form = self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
             arguments: dict[str, object] = dict(parse_qsl(body)) if form else json.loads(body or "{}")
+            if self.path.startswith("/actions/"):
+                workspace.answered.append(arguments)
+                self.send_response(200)
+                self.end_headers()
+                return
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             answer = workspace.handle(self.path.rpartition("/")[2], token, arguments)
             if answer.silent:
