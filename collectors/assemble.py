@@ -55,7 +55,12 @@ class Environments:
         )
 
     def of_event(self, fields: Mapping[str, Value]) -> tuple[str, str | None]:
-        """Return the environment of one event, and what the event is about without its environment, if known."""
+        """Return the environment of one event, and what the event is about without its environment, if known.
+
+        A statement is about the database that it names, where it names one: DROP DATABASE runs in another.
+        """
+        if "tocsin.db.target" in fields:
+            fields = {**fields, "db.namespace": fields["tocsin.db.target"]}
         for rule in self.rules:
             found = [_found(fields.get(name), pattern) for name, pattern in rule.patterns]
             if all(one is not None for one in found):

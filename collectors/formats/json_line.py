@@ -19,7 +19,7 @@ _OURS: Final = ("event.id", "event.created", "event.sequence", "event.original",
 def parse(text: str, ctx: Context) -> Parsed:
     """Return the event of one object. Raises ParseError if the text is none."""
     given = flat(object_of(text))
-    time = next((found for name in _TIMES if name in given and (found := _time(given[name], ctx)) is not None), None)
+    time = next((found for name in _TIMES if name in given and (found := time_of(given[name], ctx)) is not None), None)
     fields = {
         name: value for name, value in given.items() if name not in _OURS and not name.startswith("tocsin.") and name
     }
@@ -32,7 +32,7 @@ def parse(text: str, ctx: Context) -> Parsed:
     return Parsed(time, fields)
 
 
-def _time(value: object, ctx: Context) -> datetime | None:
+def time_of(value: object, ctx: Context) -> datetime | None:
     """Read ISO 8601, or seconds, milliseconds, microseconds or nanoseconds since 1970, by their size."""
     if isinstance(value, str):
         found = when.iso(value, ctx)

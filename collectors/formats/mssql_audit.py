@@ -269,6 +269,7 @@ def _object(row: dict[str, str], fields: Fields) -> None:
             fields["db.collection.name"] = f"{row['schema_name']}.{name}" if row.get("schema_name") else name
         if kind == "database":
             fields.setdefault("db.namespace", name)
+            fields["tocsin.db.target"] = name  # a restore runs in master: what it is done to is what matters
     rows = row.get("affected_rows", "")
     if rows.isdecimal() and rows.isascii() and len(rows) < 19:
         fields["mssql.audit.affected_rows"] = int(rows)

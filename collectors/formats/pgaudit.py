@@ -11,7 +11,8 @@ import re
 from typing import Final
 
 from collectors.formats import Context, Format, Parsed, ParseError
-from collectors.formats.sql import Kind, describe
+from collectors.formats.sql import describe
+from collectors.formats.sql_verbs import Kind
 from rules.event import Value
 
 START: Final = "AUDIT: "

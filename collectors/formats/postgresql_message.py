@@ -64,10 +64,26 @@ def understand(level: str, message: str, fields: Fields) -> None:
         describe(fields, message, "postgresql")
     elif message.startswith(pgaudit.START):
         _audit(message, fields)
+    elif message.startswith("received replication command: "):
+        _replication(message, fields)
     elif message.startswith("connection ") or message.startswith("disconnection: "):
         _connection(message, fields)
     elif level not in _PARTS:
         _statement(message, fields)
+    if "postgresql.log.application_name" in fields and "tocsin.db.kind" in fields:
+        _tool(fields)
+
+
+def _tool(fields: Fields) -> None:
+    """Call what pg_restore writes a restore, and what pg_dump copies out a backup.
+
+    The name is the client's own word; it only ever makes a statement graver than it is by itself.
+    """
+    tool, kind = fields["postgresql.log.application_name"], fields["tocsin.db.kind"]
+    if tool == "pg_restore" and kind in ("write", "ddl", "privilege"):
+        fields["tocsin.db.kind"] = "restore"
+    elif tool in ("pg_dump", "pg_dumpall") and kind == "read" and fields.get("db.operation.name") == "COPY":
+        fields["tocsin.db.kind"] = "backup"
 
 
 def _audit(message: str, fields: Fields) -> None:
@@ -76,6 +92,16 @@ def _audit(message: str, fields: Fields) -> None:
         pgaudit.understand(message, fields)
     except ParseError as error:
         fields["tocsin.parse_error"] = str(error)
+
+
+def _replication(message: str, fields: Fields) -> None:
+    """received replication command: BASE_BACKUP (...) (log_replication_commands): a copy of the whole server."""
+    command = message[30:]
+    word = command.partition(" ")[0].rstrip(";")
+    fields["db.query.text"] = command
+    fields["db.operation.name"] = word
+    fields["event.action"] = word.lower()
+    fields["tocsin.db.kind"] = "backup" if word == "BASE_BACKUP" else "other"
 
 
 def _statement(message: str, fields: Fields) -> None:

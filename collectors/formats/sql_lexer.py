@@ -38,7 +38,7 @@ _POSTGRESQL: Final = re.compile(
 )
 _MYSQL: Final = re.compile(
     rf"(?P<blank>\s+|\#[^\n]*|--(?=\s|$)[^\n]*|\*/)|(?P<live>/\*M?!\d*)|(?P<comment>/\*)|(?P<s>[bBxXnN]?{_STRING_ESCAPED}|{_DOUBLE_ESCAPED})"
-    rf"|(?P<q>`(?:[^`]|``)*`?)|(?P<w>@{{0,2}}{_WORD})|(?P<n>{_NUMBER})|(?P<p>.)",
+    rf"|(?P<q>`(?:[^`]|``)*`?)|(?P<w>@{{0,2}}[^\W\d][\w$]*)|(?P<n>{_NUMBER})|(?P<p>.)",
     re.DOTALL,
 )
 _MSSQL: Final = re.compile(
