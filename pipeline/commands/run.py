@@ -27,8 +27,8 @@ def _start(path: Path | None, roles: tuple[str, ...]) -> None:
     logging.getLogger("tocsin").setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_with_role)
-    for loud in ("kafka", "elastic_transport", "slack_sdk"):
-        logging.getLogger(loud).setLevel(logging.ERROR)
+    for loud in ("kafka", "elastic_transport", "slack_sdk"):  # what they find is told once, by the role that waits
+        logging.getLogger(loud).setLevel(logging.CRITICAL)
     for role in roles:
         import_module(f"pipeline.roles.{role}")  # an extra that is absent is told before anything starts
     with told():
