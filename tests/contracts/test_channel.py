@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ from notifiers.channels import Channel, Receipt, Rejected, Unavailable
 from notifiers.channels.slack import Slack
 from notifiers.channels.smtp import Server, Smtp
 from notifiers.channels.terminal import Terminal
-from notifiers.message import Message
+from notifiers.channels.webhook import Endpoint, Webhook, fingerprint
+from notifiers.message import Message, Told
+from tests.standins.hook import Hook, Said, hook
 from tests.standins.mailbox import DROP, TAKE_AND_DROP, Certificate, Mailbox, certificate, mailbox
 from tests.standins.slack import Answer, Workspace, error, slack
 
@@ -95,7 +99,19 @@ def smtp_rig(folder: Path) -> Iterator[Rig]:
         )
 
 
-@pytest.fixture(params=[terminal_rig, slack_rig, smtp_rig], ids=["terminal", "slack", "smtp"])
+@contextmanager
+def webhook_rig(folder: Path) -> Iterator[Rig]:
+    with hook() as kept:
+        yield Rig(
+            Webhook(Endpoint(kept.url, secret=b"shared", timeout=1), "security"),
+            kept.summaries,
+            lambda: kept.answers.append(Said(404)),
+            lambda: kept.answers.append(Said(503)),
+            lambda: kept.answers.append(Said(silent=True)),
+        )
+
+
+@pytest.fixture(params=[terminal_rig, slack_rig, smtp_rig, webhook_rig], ids=["terminal", "slack", "smtp", "webhook"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     if request.param is smtp_rig and shutil.which("openssl") is None:
         pytest.skip("openssl makes the test server's certificate: apt-get install openssl")
@@ -324,6 +340,117 @@ def test_no_text_of_an_event_becomes_a_header(post: Post) -> None:
     with pytest.raises((Rejected, ValueError)):
         _smtp(post).send(hostile, None)
     assert post.box.attempts == 0
+
+
+# Webhook
+
+LABELS = {"alertname": "Root login over SSH", "severity": "high", "incident": "3f9a1c22b4-1"}
+FIRES = replace(PAGE, alerts=(Told(LABELS, {"summary": PAGE.subject, "runbook_url": "https://x"}, NOW),))
+ENDED = replace(RESOLVED, alerts=(Told(LABELS, {"summary": RESOLVED.subject}, NOW, NOW + timedelta(minutes=6)),))
+
+
+@pytest.fixture
+def kept() -> Iterator[Hook]:
+    with hook() as made:
+        yield made
+
+
+def _webhook(kept: Hook, **more: str) -> Webhook:
+    return Webhook(Endpoint(kept.url, secret=b"shared", timeout=1, **more), "security", "https://tocsin.example.org")
+
+
+def test_a_webhook_is_alertmanager_s_version_4_from_the_page_to_its_end(kept: Hook) -> None:
+    channel = _webhook(kept)
+    first = channel.send(FIRES, None)
+    channel.send(ENDED, first)
+    page, end = kept.taken
+    assert page == {
+        "version": "4",
+        "groupKey": '{}:{incident="3f9a1c22b4-1"}',
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "security",
+        "groupLabels": {"incident": "3f9a1c22b4-1"},
+        "commonLabels": LABELS,
+        "commonAnnotations": {"summary": PAGE.subject, "runbook_url": "https://x"},
+        "externalURL": "https://tocsin.example.org",
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": LABELS,
+                "annotations": {"summary": PAGE.subject, "runbook_url": "https://x"},
+                "startsAt": "2026-11-22T02:14:00Z",
+                "endsAt": "0001-01-01T00:00:00Z",
+                "generatorURL": "",
+                "fingerprint": fingerprint(LABELS),
+            }
+        ],
+    }
+    assert (end["status"], end["groupKey"], end["alerts"][0]["endsAt"]) == (
+        "resolved",
+        page["groupKey"],
+        "2026-11-22T02:20:00Z",
+    )
+    assert end["alerts"][0]["fingerprint"] == page["alerts"][0]["fingerprint"]
+    assert end["commonAnnotations"]["change"] == "RESOLVED: at 02:20:00 UTC"
+
+
+def test_a_webhook_is_signed_over_its_time_and_its_raw_body(kept: Hook) -> None:
+    _webhook(kept, authorization="Bearer x").send(FIRES, None)
+    ((headers, body),) = kept.requests
+    seconds = str(int(NOW.timestamp()))
+    mac = hmac.new(b"shared", seconds.encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert headers["tocsin-signature"] == f"t={seconds},v1={mac}"
+    assert headers["authorization"] == "Bearer x"
+
+
+@pytest.mark.parametrize(
+    ("said", "after"),
+    [
+        (Said(429, {"Retry-After": "30"}), 30.0),
+        (Said(503, {"Retry-After": "Sun, 22 Nov 2026 02:15:30 GMT"}), 90.0),
+        (Said(503, {"Retry-After": "soon"}), None),
+        (Said(503, {"Retry-After": "Sun, 22 Nov 2026 01:00:00 GMT"}), 0.0),
+        (Said(408), None),
+    ],
+)
+def test_a_webhook_that_asks_for_rest_gets_it(kept: Hook, said: Said, after: float | None) -> None:
+    kept.answers.append(said)
+    with pytest.raises(Unavailable) as raised:
+        _webhook(kept).send(FIRES, None)
+    assert (raised.value.after, raised.value.uncertain) == (after, False)
+    assert len(kept.requests) == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_behind_a_failing_server_the_message_may_have_arrived(kept: Hook, status: int) -> None:
+    kept.answers.append(Said(status))
+    with pytest.raises(Unavailable) as raised:
+        _webhook(kept).send(FIRES, None)
+    assert raised.value.uncertain
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 410, 413])
+def test_a_webhook_that_refuses_or_has_moved_is_a_rejection_and_is_not_followed(kept: Hook, status: int) -> None:
+    kept.answers.append(Said(status, {"Location": kept.url}))
+    with pytest.raises(Rejected, match=str(status)):
+        _webhook(kept).send(FIRES, None)
+    assert len(kept.requests) == 1
+
+
+def test_a_webhook_that_cannot_be_reached_is_certainly_not_told_and_its_url_is_not_shown() -> None:
+    channel = Webhook(Endpoint("http://127.0.0.1:9/secret-path", timeout=1), "security")
+    with pytest.raises(Unavailable) as raised:
+        channel.send(FIRES, None)
+    assert (raised.value.uncertain, "secret-path" in str(raised.value)) == (False, False)
+
+
+def test_a_digest_says_how_many_alerts_it_leaves_out(kept: Hook) -> None:
+    many = tuple(Told({**LABELS, "incident": f"i-{n}"}, {"summary": "x"}, NOW) for n in range(3))
+    _webhook(kept).send(replace(PAGE, alerts=many, left_out=37), None)
+    (said,) = kept.taken
+    assert (len(said["alerts"]), said["truncatedAlerts"]) == (3, 37)
+    assert said["commonLabels"] == {"alertname": "Root login over SSH", "severity": "high"}
 
 
 # Terminal
