@@ -7,25 +7,22 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
-from zoneinfo import ZoneInfo
 
 from pipeline import state
 from pipeline.config import secret
 from pipeline.indexes import Index, IndexUnavailable
-from pipeline.settings import Config, FileSettings, HostMetricsSettings, JournaldSettings, WebhookSettings
+from pipeline.settings import Config, WebhookSettings
 from pipeline.streams import Stream, StreamUnavailable
 from rules.event import CLASSES
 
 if TYPE_CHECKING:
-    from collectors.sources import Source
     from notifiers.channels import Channel
     from notifiers.channels.smtp import Links
     from notifiers.policy import Policy
-    from pipeline.feeds import Feed
     from pipeline.records import Command
     from pipeline.roles import Role
     from pipeline.roles.notify import Means
@@ -209,70 +206,6 @@ def _webhook(settings: WebhookSettings, receiver: str, config: Config) -> Channe
         ca_file=str(settings.ca_file) if settings.ca_file else None,
     )
     return Webhook(endpoint, receiver, external_url=config.console.url or "")
-
-
-def open_sources(config: Config) -> list[Source]:
-    """Return the sources, each path of a file source on its own; journald leaves out what they carry."""
-    from collectors.sources.file import FileSource
-    from collectors.sources.host_metrics import HostMetricsSource
-    from collectors.sources.journald import AUTH_FACILITIES, JournaldSource
-
-    sources: list[Source] = []
-    for settings in config.sources:
-        match settings:
-            case FileSettings():
-                sources += [FileSource(f"file:{path}", [path], settings.format) for path in settings.paths]
-            case JournaldSettings():
-                carried = AUTH_FACILITIES if settings.facilities == "untailed" and _auth_is_tailed(config) else ()
-                sources.append(JournaldSource("journald", carried))
-            case HostMetricsSettings():
-                sources.append(HostMetricsSource("host_metrics", settings.every, settings.mounts))
-            case _:
-                assert_never(settings)
-    return sources
-
-
-def _auth_is_tailed(config: Config) -> bool:
-    paths = [path for settings in config.sources if isinstance(settings, FileSettings) for path in settings.paths]
-    return any(Path(path).name in ("auth.log", "secure") and Path(path).exists() for path in paths)
-
-
-def open_feeds(config: Config) -> list[Feed]:
-    """Return the sources with their formats and zones."""
-    from collectors.formats.registry import FORMATS, decode
-    from pipeline.feeds import Feed
-    from pipeline.intake import by_default
-
-    by_path = {
-        f"file:{path}": settings
-        for settings in config.sources
-        if isinstance(settings, FileSettings)
-        for path in settings.paths
-    }
-    feeds = []
-    stated: dict[str, str | None] = {settings.kind: settings.priority for settings in config.sources}
-    for source in open_sources(config):
-        settings = by_path.get(source.name)
-        format_ = FORMATS[source.format] if source.format else None
-        zone = _zone(settings.timezone) if settings else UTC
-        kind = settings.kind if settings else source.name
-        priority = (settings.priority if settings else stated.get(kind)) or by_default(kind, source.format)
-        prefix = settings.prefix if settings else None
-        feeds.append(Feed(source, format_, zone, decode, prefix=prefix, priority=priority))
-    return feeds
-
-
-def _zone(name: str) -> tzinfo:
-    if name != "local":
-        from collectors.formats.when import zone
-
-        return zone(name)
-    link = Path("/etc/localtime")
-    try:
-        target = str(link.resolve())
-        return ZoneInfo(target.partition("/zoneinfo/")[2]) if "/zoneinfo/" in target else UTC
-    except (OSError, ValueError):
-        return UTC
 
 
 def open_rules(config: Config) -> RuleSet:

@@ -19,7 +19,6 @@ from pipeline.adapters import (
     keep_index,
     open_channels,
     open_console,
-    open_feeds,
     open_files,
     open_index,
     open_means,
@@ -27,10 +26,10 @@ from pipeline.adapters import (
     open_stream,
 )
 from pipeline.enrolling import open_sealing
-from pipeline.escrow import open_sound, open_witness
 from pipeline.indexes import IndexUnavailable
 from pipeline.roles import Role
 from pipeline.settings import Config
+from pipeline.sourcing import open_feeds
 from pipeline.streams import Stream, StreamUnavailable
 
 __all__ = ["ROLES", "build", "now", "open_files", "open_index", "open_rules", "open_stream", "pause", "run", "running"]
@@ -65,6 +64,7 @@ def build(role: str, config: Config, opened: ExitStack) -> Role:
         case "detect":
             return _detect(config, stream())
         case "index":
+            from pipeline.escrow import open_sound
             from pipeline.roles.index import Indexer
 
             index = opened.enter_context(closing(open_index(config)))
@@ -95,6 +95,7 @@ def _collect(config: Config, opened: ExitStack) -> Role:
 
 
 def _detect(config: Config, stream: Stream) -> Role:
+    from pipeline.escrow import open_witness
     from pipeline.reload import Reload
     from pipeline.roles.detect import Detect
 
