@@ -1,301 +1,274 @@
-"""Files: followed through rename and copytruncate rotation, from byte 1, across restarts.
+"""Files: followed through rotation of each kind, from byte 1, across restarts. `Trail` follows one path.
 
-What a path names is one Tail; when the path comes to name another file, the old Tail is read on until its
-writer has been quiet for a while. The position holds, for each path, the Tails that are not yet read out, by
-identity: after a restart they are found again under whatever name rotation gave them, gzip'd or not. A rotated
-file that was never seen under the path's own name (rotated twice between two looks, or while Tocsin was away) is
-read whole.
+Polling is the truth: a sweep asks for every path what it names and how long that is. With many files sweeps are
+rarer, and inotify says where to look between them.
 """
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Iterator, Sequence
+import os
+import resource
+from collections.abc import Container, Sequence
 from datetime import datetime
-from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from collectors.sources import Batch, Record
-from collectors.sources.tail import Tail
+from collectors.sources import Batch, Loss, Record
+from collectors.sources.folders import Folder, Pattern, Place, base_of, place
+from collectors.sources.inotify import Inotify
+from collectors.sources.shelf import Shelf
+from collectors.sources.tail import Known
+from collectors.sources.trail import Found, Trail
 
-_REMEMBERED = 16  # files that are gone whose first lines are still known
-_LINGER = 60.0  # seconds without growth after which a file that was rotated away counts as read out
-
-
-class _Entry(msgspec.Struct):
-    """One Tail in the position."""
-
-    identity: str
-    generation: int
-    offset: int
-    backlog_until: int = 0
+_HEARD: Final = 0.001  # seconds between sweeps, for each file, where inotify speaks: a sweep costs a tenth of a percent
+_DEAF: Final = 0.0001  # and where it does not
+_OFTEN: Final = 0.1  # a sweep that is due more often than that is made at each look, and needs no inotify
+_AGAIN: Final = 60.0  # seconds after which folders are listed though they look unchanged
 
 
 class _Position(msgspec.Struct):
-    paths: dict[str, list[_Entry]]  # oldest first; the last one is what the path named
-    seen: dict[str, dict[str, int]]  # path -> identity -> generation, of the last few files under that name
+    paths: dict[str, tuple[list[Known], list[Known]]]  # what is followed, oldest first; and what was read out
 
 
 class FileSource:
     """Follows the files that `patterns` (paths or globs) name. Files that were there at the first start are backlog."""
 
-    def __init__(self, name: str, patterns: Sequence[str], format_name: str) -> None:
+    def __init__(self, name: str, patterns: Sequence[str], format_name: str, *, room: int | None = None) -> None:
         self.name = name
         self.format: str | None = format_name
-        self._patterns = patterns
-        self._tails: dict[str, list[Tail]] = {}  # by path, oldest first; the last one is what the path names
-        self._seen: dict[str, dict[str, int]] = {}
+        self._patterns = [Pattern(pattern) for pattern in patterns]
+        self._folders: dict[str, Folder] = {}
+        self._trails: dict[str, Trail] = {}
+        self._places: dict[str, Place | None] = {}  # what each path named when it was last looked at
+        self._rotated: dict[str, tuple[tuple[str, int], ...]] = {}
+        self._moved: set[str] = set()  # paths around which something was renamed, made or removed
+        self._ready: dict[str, None] = {}  # paths to be read, in order of their turn
+        self._owing: set[str] = set()  # paths of which records were given out that may not be durable
         self._troubles: dict[str, str] = {}
-        self._folders: dict[str, int] = {}  # path -> its folder's mtime when siblings were last looked at
-        self._looked: datetime | None = None
-        self._blind = False  # a file that is there cannot be opened: nothing is claimed to have been read
+        self._troubled: set[str] = set()  # paths whose trail has troubles
+        self._blinded: set[str] = set()  # paths of which something is there that cannot be read
+        self._literal = frozenset(pattern.text for pattern in self._patterns if not pattern.is_glob)
+        self._swept: datetime | None = None
+        self._listed: datetime | None = None
+        self._inotify: Inotify | None = None
+        self._deaf = False
+        self._shelf = Shelf(room or max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8, 16))
 
     # the port
 
     def open(self, position: str | None, now: datetime) -> None:
-        self._looked = now
-        if position is None:
-            for path in self._named():
-                self._begin(path, first=True)
-                self._seen[path] = {tail.identity: 0 for tail in self._rotated(path)}
-            return
-        saved = msgspec.json.decode(position, type=_Position)
-        self._seen = saved.seen
-        for path in dict.fromkeys([*saved.paths, *self._named()]):
-            self._resume(path, saved.paths.get(path, []))
+        for path, (live, done) in self._saved(position).items():
+            self._trail(path).resume(live, done)
+        self._list(now)
+        for path in list(self._trails):
+            trail, siblings = self._trails[path], self._siblings(path)
+            if position is None:
+                trail.start(self._look(path), siblings, now)
+            else:
+                trail.look(self._look(path), siblings, now)
+            self._ready[path] = None
+        self._moved.clear()
 
     def read(self, now: datetime, limit: int) -> Batch:
+        told = set(self.troubles())
+        if self._due(now):
+            self._sweep(now)
+        self._hear()
         records: list[Record] = []
-        told = set(self._troubles.values())
-        look = self._looked is None or (now - self._looked).total_seconds() >= 1
-        if look:
-            self._looked = now
-            for path in self._named():
-                if path not in self._tails:
-                    self._begin(path, first=False)
-            self._blind = any(path not in self._tails for path in self._named())
-        for path, tails in list(self._tails.items()):
-            for tail in tails[:-1]:
-                records += self._drain(path, tail, now)
-            records += self._follow(path, tails[-1])
+        losses: list[Loss] = []
+        for path in list(self._ready):
             if len(records) >= limit:
                 break
-            if look:
-                tails[-1:-1] = self._unseen(path)
-        fresh = [trouble for trouble in self._troubles.values() if trouble not in told]
-        return Batch(records, None if records or self._blind else now, fresh)
+            del self._ready[path]
+            found = self._visit(path, now)
+            records += found.records
+            losses += found.losses
+            if found.more:
+                self._ready[path] = None
+            if found.records:
+                self._owing.add(path)
+        read_out = not records and not self._ready and not self._blinded
+        troubles = [trouble for trouble in self.troubles() if trouble not in told]
+        return Batch(records, self._swept if read_out else None, troubles, losses)
 
     def position(self, journalled: Sequence[Record]) -> str:
         ends = {record.lane: record.end for record in journalled}
-        for tails in self._tails.values():
-            for tail in tails:
-                tail.durable = max(tail.durable, ends.get(tail.lane, 0))
-        return msgspec.json.encode(
-            _Position(
-                {
-                    path: [_Entry(t.identity, t.generation, t.durable, t.backlog_until) for t in tails if t.head]
-                    for path, tails in self._tails.items()
-                },
-                self._seen,
-            )
-        ).decode()
+        self._owing = {path for path in self._owing if not self._trails[path].settle(ends)}
+        paths = {path: msgspec.Raw(trail.position()) for path, trail in self._trails.items()}
+        return msgspec.json.encode({"paths": paths}).decode()
 
     def written(self) -> int | None:
-        return sum(tail.content.size() for tails in self._tails.values() for tail in tails)
+        return sum(tail.size for trail in self._trails.values() for tail in trail.tails)
 
     def close(self) -> None:
-        for tails in self._tails.values():
-            for tail in tails:
-                tail.content.close()
-
-    # what is there
+        for trail in self._trails.values():
+            trail.close()
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
 
     def watched(self) -> list[str]:
         """Return the paths that are being read."""
-        return list(self._tails)
+        return [path for path, trail in self._trails.items() if trail.tails]
 
     def troubles(self) -> list[str]:
         """Return what cannot be read now, and how to mend it."""
-        return list(self._troubles.values())
+        own = list(self._troubles.values())
+        return own + [text for path in self._troubled for text in self._trails[path].troubles.values()]
 
-    def _named(self) -> Iterator[str]:
-        for pattern in self._patterns:
-            if glob.has_magic(pattern):
-                yield from sorted(p for p in glob.glob(pattern) if Path(p).is_file())  # noqa: PTH207 (absolute globs)
-            elif Path(pattern).is_file():
-                yield pattern
-            elif pattern not in self._tails:
-                self._troubles.setdefault(pattern, f"{pattern}: no such file; watched for all the same")
+    # where things lie
 
-    def _open(self, path: str) -> Tail | None:
+    def _saved(self, position: str | None) -> dict[str, tuple[list[Known], list[Known]]]:
+        if position is None:
+            return {}
         try:
-            tail = Tail.open(Path(path))
-        except OSError as error:
-            hint = _HINTS.get(type(error), "it is tried again each second")
-            self._troubles[path] = f"{path}: {error.strerror or error}; {hint}"
-            self._blind = True
-            return None
+            return msgspec.json.decode(position, type=_Position).paths
+        except msgspec.DecodeError as error:
+            self._troubles[self.name] = f"{self.name}: the position is damaged ({error}): files are read from byte 1"
+            return {}
+
+    def _trail(self, path: str) -> Trail:
+        """Return the trail of a path, a new one if it is not known."""
+        trail = self._trails.get(path)
+        if trail is None:
+            trail = self._trails[path] = Trail(path, self._shelf, self._explicit)
+            self._places[path] = None
+            self._folder_of(path)
+        return trail
+
+    def _explicit(self, path: str) -> bool:
+        return any(pattern.explicit(path) for pattern in self._patterns)
+
+    def _folder_of(self, path: str) -> Folder:
+        folder = os.path.dirname(path) or "."  # noqa: PTH120 (ten thousand paths are asked for at each sweep)
+        if folder not in self._folders:
+            self._folders[folder] = Folder(folder)
+        return self._folders[folder]
+
+    def _look(self, path: str) -> Place | None:
+        """Return what a path names now. Raises OSError where that cannot be told."""
+        found = self._places[path] = place(path)
+        return found
+
+    def _siblings(self, path: str) -> list[Place]:
+        """Return what rotation may have made of a path, and where the files really lie that were found by a link."""
+        folder, name = self._folder_of(path), os.path.basename(path)  # noqa: PTH119
+        self._rotated[path] = folder.rotated(name)
+        names = [os.path.join(folder.path, other) for other, _ in self._rotated[path]]  # noqa: PTH118
+        names += [tail.real for tail in self._trails[path].tails if tail.real]
+        return [one for one in map(place, names) if one is not None]
+
+    # looking
+
+    def _due(self, now: datetime) -> bool:
+        if self._swept is None:
+            return True
+        wait = len(self._trails) * (_DEAF if self._inotify is None else _HEARD)
+        since = (now - self._swept).total_seconds()
+        return wait < _OFTEN or not 0 <= since < wait  # the clock may be set back
+
+    def _sweep(self, now: datetime) -> None:
+        """Look at every path."""
+        self._list(now)
+        for path, trail in list(self._trails.items()):
+            before = self._places[path]
+            try:
+                if self._look(path) != before or path in self._moved or not trail.calm:
+                    self._ready[path] = None
+                elif before is None and not trail.tails and not self._rotated.get(path):
+                    self._forget(path)
+            except OSError:
+                self._ready[path] = None
+        self._swept = now
+        self._watch()
+
+    def _list(self, now: datetime) -> None:
+        """List the folders that changed, and note what they name and around which paths something moved."""
+        force = self._listed is None or abs((now - self._listed).total_seconds()) >= _AGAIN
+        self._listed = now if force else self._listed
+        unsettled = any(trail.unsettled for trail in self._trails.values())
+        named = [(pattern, name) for pattern in self._patterns for name in pattern.folders()]
+        for _, name in named:
+            self._folders.setdefault(name, Folder(name))
+        changed = {name for name, folder in self._folders.items() if folder.look(force=force or unsettled)}
+        for pattern, name in named:
+            if name in changed or not pattern.is_glob:
+                for path in pattern.names(self._folders[name]):
+                    if path not in self._trails and base_of(path) not in self._trails:
+                        self._trail(path)
+                        self._moved.add(path)
+        if changed or force:
+            self._moved |= {path for path in self._trails if force or self._rearranged(path, changed)}
+
+    def _rearranged(self, path: str, changed: Container[str]) -> bool:
+        folder = self._folder_of(path)
+        return folder.path in changed and folder.rotated(os.path.basename(path)) != self._rotated.get(path)  # noqa: PTH119
+
+    def _visit(self, path: str, now: datetime) -> Found:
+        """Look at one path and read on."""
+        trail, folder = self._trails[path], self._folder_of(path)
         self._troubles.pop(path, None)
-        return tail
-
-    def _begin(self, path: str, *, first: bool) -> None:
-        tail = self._open(path)
-        if tail is not None:
-            tail.backlog_until = tail.content.size() if first else 0
-            self._tails[path] = [tail]
-
-    # after a restart
-
-    def _resume(self, path: str, saved: Sequence[_Entry]) -> None:
-        """Find each saved Tail again, under its own name or a rotated one; then what came after it."""
-        current = self._open(path) if Path(path).is_file() else None
-        rotated = self._rotated(path, keep=True)
-        tails: list[Tail] = []
-        for entry in saved:
-            candidates = [tail for tail in [*rotated, *([current] if current else [])] if tail not in tails]
-            found = _find(entry, candidates)
-            if found is not None:
-                _set(found, entry)
-                tails.append(found)
-            else:
-                self._troubles[f"{path}#"] = (
-                    f"{path}: replaced while Tocsin was away, and no rotated copy is here: "
-                    f"what followed byte {entry.offset} of the old file, if anything, is lost"
-                )
-        seen = self._seen.setdefault(path, {})
-        for tail in rotated:
-            if tail not in tails and (tail.identity in seen or not tail.identity):
-                tail.content.close()
-            elif tail not in tails:
-                self._count(path, tail)
-                tails.append(tail)
-        if current is not None:
-            tails = [*(tail for tail in tails if tail is not current), current]
-        if tails:
-            self._tails[path] = tails
-
-    def _rotated(self, path: str, *, keep: bool = False) -> list[Tail]:
-        """Open what rotation made of the file, oldest first; closed again unless `keep`: to look at identities."""
-        tails = [tail for tail in map(self._open, map(str, _siblings(path))) if tail is not None]
-        for tail in tails if not keep else []:
-            tail.content.close()
-        return tails
-
-    def _unseen(self, path: str) -> list[Tail]:
-        """Return rotated files that never were read under the path's own name."""
+        self._blinded.discard(path)
         try:
-            changed = Path(path).parent.stat().st_mtime_ns
-        except OSError:
-            return []
-        if self._folders.get(path) == changed:
-            return []
-        self._folders[path] = changed
-        seen, rotated = self._seen.setdefault(path, {}), self._rotated(path, keep=True)
-        known = {tail.identity for tail in [*self._tails.get(path, []), *rotated]}
-        for old in [identity for identity in seen if identity not in known][:-_REMEMBERED]:
-            del seen[old]
-        fresh = [tail for tail in rotated if tail.identity and tail.identity not in seen]
-        for tail in rotated:
-            if tail not in fresh:
-                tail.content.close()
-        for tail in fresh:
-            self._count(path, tail)
-        return fresh
+            found = self._look(path)
+            if found is None and folder.fault is not None:
+                raise folder.fault
+            if path in self._moved or trail.unsettled or not trail.names(found):
+                trail.look(found, self._siblings(path), now)
+                self._moved.discard(path)
+        except OSError as error:
+            self._troubles[path] = f"{path}: {error.strerror}: see that its folder is there and Tocsin may search it"
+            self._blinded.add(path)
+            return Found([], []) if trail.unsettled else trail.read(now)
+        if found is None and not trail.tails and path in self._literal:
+            self._troubles[path] = f"{path}: no such file; watched for all the same"
+        result = trail.read(now)
+        (self._troubled.add if trail.troubles else self._troubled.discard)(path)
+        (self._blinded.add if trail.blind else self._blinded.discard)(path)
+        return result
 
-    # while it runs
+    def _forget(self, path: str) -> None:
+        """A path that a glob named is gone with all that rotation made of it."""
+        if path not in self._literal and path not in self._owing:
+            for known in (self._trails, self._places, self._rotated):
+                known.pop(path, None)
+            self._troubled.discard(path)
+            self._blinded.discard(path)
 
-    def _drain(self, path: str, tail: Tail, now: datetime) -> list[Record]:
-        """Read on in a file that was rotated away, until it has been quiet for long enough."""
-        records = self._read(path, tail)
-        moment = now.timestamp()
-        if records or tail.quiet_since is None:
-            tail.quiet_since = moment
-        elif moment - tail.quiet_since > _LINGER:
-            records = self._read(path, tail, final=True)
-            if not records and tail.durable >= tail.offset:
-                self._tails[path].remove(tail)
-                tail.content.close()
-        return records
+    # being told where to look
 
-    def _follow(self, path: str, tail: Tail) -> list[Record]:
-        if tail.replaced():
-            return self._cut(path, tail)
-        records = self._read(path, tail)
-        if records:
-            return records
+    def _watch(self) -> None:
+        """With many files, ask the kernel where to look between sweeps."""
+        if self._deaf or len(self._trails) * _DEAF < _OFTEN / 10:
+            return
         try:
-            found = Path(path).stat()
-        except OSError:
-            return []  # renamed away, its successor not yet made: the next look tells
-        if (found.st_dev, found.st_ino) != tail.content.node:
-            successor = self._open(path)
-            if successor is not None:
-                self._tails[path].append(successor)
-        return []
-
-    def _read(self, path: str, tail: Tail, *, final: bool = False) -> list[Record]:
-        if not tail.learn(final=final):
-            return []
-        if not tail.counted:
-            self._count(path, tail)
-        return tail.read(final=final)
-
-    def _count(self, path: str, tail: Tail) -> None:
-        """Tell a file apart from an earlier one under this name that had the same first line."""
-        seen = self._seen.setdefault(path, {})
-        tail.generation = seen.pop(tail.identity, -1) + 1
-        seen[tail.identity] = tail.generation  # the newest stands last
-        tail.counted = True
-
-    def _cut(self, path: str, tail: Tail) -> list[Record]:
-        """The file was truncated: the rest of what it held is in the copy, if one was made; then from byte 1."""
-        tails = self._tails[path]
-        tails.pop()
-        if tail.head and not tail.counted:
-            self._count(path, tail)
-        copies = self._rotated(path, keep=True)
-        entry = _Entry(tail.identity, tail.generation, tail.offset, tail.backlog_until)
-        copy = _find(entry, copies)
-        if copy is not None:
-            _set(copy, entry)
-            copy.durable = tail.durable
-            tails.append(copy)
-        elif tail.head:
-            self._troubles[f"{path}#"] = (
-                f"{path}: cut to nothing and no copy is here: what was written after byte {tail.offset}, "
-                "if anything, is lost"
+            self._inotify = self._inotify or Inotify()
+            for folder in self._folders:
+                self._inotify.watch(folder)
+        except OSError as error:
+            self._deaf = True
+            self._troubles["inotify"] = (
+                f"{self.name}: the kernel does not tell of changes ({error.strerror}): {len(self._trails)} files are "
+                "looked at in turn, which costs more; raise fs.inotify.max_user_watches and max_user_instances"
             )
-        for other in copies:
-            if other is not copy:
-                other.content.close()
-        fresh = self._open(path)
-        if fresh is not None:
-            tails.append(fresh)
-        elif not tails:
-            del self._tails[path]
-        tail.content.close()
-        return []
+            if self._inotify is not None:
+                self._inotify.close()
+                self._inotify = None
 
-
-_HINTS: dict[type[OSError], str] = {
-    PermissionError: "give the right to read it: add Tocsin's user to the file's group (often adm), or run as root",
-}
-
-
-def _siblings(path: str) -> list[Path]:
-    """Return what rotation made of the file (auth.log.1, auth.log-20261122, auth.log.2.gz), oldest first."""
-    place = Path(path)
-    found = [p for p in place.parent.glob(glob.escape(place.name) + "[.-]*") if p.is_file()]
-    return sorted(found, key=lambda p: p.stat().st_mtime)
-
-
-def _find(entry: _Entry, tails: Sequence[Tail]) -> Tail | None:
-    """Return the file that an entry speaks of: the same first line, and at least as long."""
-    return next((t for t in tails if t.identity == entry.identity and t.content.size() >= entry.offset), None)
-
-
-def _set(tail: Tail, entry: _Entry) -> None:
-    tail.generation, tail.backlog_until = entry.generation, entry.backlog_until
-    tail.offset = tail.durable = entry.offset
-    tail.counted = True
+    def _hear(self) -> None:
+        changed = self._inotify.changed() if self._inotify is not None else set()
+        if changed is None:
+            self._swept = None
+            return
+        for folder, name in changed:
+            path = os.path.join(folder, name)  # noqa: PTH118
+            base = base_of(path)
+            if path in self._trails:
+                self._ready[path] = None
+            elif base in self._trails:
+                self._ready[base] = None
+                self._moved.add(base)
+                self._folders[folder].look(force=True)
+            elif self._explicit(path):
+                self._swept = None

@@ -1,147 +1,217 @@
-"""One file being read to its end, by what it is and not by what it is called.
-
-A file is known by a hash of its first line (up to 4 KiB of it). Device and inode serve to notice a rotation and
-never enter an identity: copies, restores and inode reuse change nothing.
-"""
+"""One file being read to its end, by what it is and not by what it is called. The caller says which file it is."""
 
 from __future__ import annotations
 
-import gzip
-import os
-from collections.abc import Iterator
+import codecs
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from pathlib import Path
-from typing import Protocol
+from enum import Enum
+from itertools import compress, repeat
+from typing import Final
 
+import msgspec
+
+from collectors.framing import Lines
 from collectors.sources import Record
+from collectors.sources.content import HEAD, MARK, Content, Node, digest, head_size
 
-CHUNK = 256 * 1024
-HEAD = 4096
-LONGEST = 16 * 1024 * 1024  # a line is parsed whole up to here; a longer one is cut into lines of this size
-
-
-class _Bytes(Protocol):
-    """Random access to what a file holds, uncompressed."""
-
-    def at(self, offset: int, size: int) -> bytes: ...
-    def size(self) -> int: ...
-    def close(self) -> None: ...
+CHUNK: Final = 256 * 1024
+_WIDE: Final = {codecs.BOM_UTF16_LE: ("utf-16-le", b"\n\0"), codecs.BOM_UTF16_BE: ("utf-16-be", b"\0\n")}
+_TRACE: Final = 16
 
 
-class _Plain:
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        found = os.fstat(self._fd)
-        self.node = (found.st_dev, found.st_ino)
-
-    def at(self, offset: int, size: int) -> bytes:
-        return os.pread(self._fd, size, offset)
-
-    def size(self) -> int:
-        return os.fstat(self._fd).st_size
-
-    def close(self) -> None:
-        os.close(self._fd)
+class Replaced(Exception):
+    """The file does not hold any more what was read of it: it was cut, or another one is in its place."""
 
 
-class _Gzip:
-    node = None
+class Relation(Enum):
+    """What a content is to a file that was read."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = gzip.open(path, "rb")  # noqa: SIM115 (closed by close)
-        self._size: int | None = None
-
-    def at(self, offset: int, size: int) -> bytes:
-        self._file.seek(offset)
-        return self._file.read(size)
-
-    def size(self) -> int:
-        if self._size is None:
-            self._size = self._file.seek(0, os.SEEK_END)
-        return self._size
-
-    def close(self) -> None:
-        self._file.close()
+    HOLDS = "all that was read of the file, and perhaps more"
+    PART = "a part of what was read: an older copy, or the file itself, cut"
+    OTHER = "another file"
 
 
-@dataclass(slots=True)
+class Known(msgspec.Struct, array_like=True):
+    """What is known of a file, as it is stored in the position."""
+
+    identity: str
+    head: int  # bytes that the identity is a hash of
+    generation: int
+    offset: int  # up to here the journal has it
+    trace: list[tuple[int, str]]  # offsets, rising, and hashes of the bytes before them
+    size: int = 0  # as last seen
+    node: Node = (0, 0)
+    backlog_until: int = 0
+    by_node: bool = False  # never read, only its first record is known: the same file only under the same inode
+    real: str = ""  # where it lies, if the path is a symbolic link
+
+    def relation(self, content: Content) -> Relation:
+        """Say what the content is to this file. Raises OSError."""
+        if not self.identity or digest(content.at(0, self.head)) != self.identity:
+            return Relation.OTHER
+        if self.by_node:
+            return Relation.HOLDS if content.node == self.node else Relation.OTHER
+        if not self.offset or content.at(self.offset - 1, 1):
+            return Relation.HOLDS if all(_marked(content, *mark) for mark in self.trace[-1:]) else Relation.OTHER
+        size = content.size()
+        fitting = [mark for mark in self.trace if size is not None and mark[0] <= size]
+        return Relation.PART if fitting and _marked(content, *fitting[-1]) else Relation.OTHER
+
+
+def _marked(content: Content, at: int, mark: str) -> bool:
+    back = min(MARK, at)
+    return digest(content.at(at - back, back)) == mark
+
+
+@dataclass(slots=True, eq=False)
 class Tail:
-    """An open file, where reading stands in it, and where the journal stands. Call `learn` before `read`."""
+    """A file, where reading stands in it, and where the journal stands."""
 
-    path: Path
-    content: _Plain | _Gzip
-    generation: int = 0  # tells apart files whose first lines are the same
-    offset: int = 0  # of the first byte that no record has been made of
-    durable: int = 0  # of the first byte that the journal does not have
+    path: str
+    node: Node | None  # None: it lies nowhere; whoever holds its bytes may take over
+    content: Content | None = None  # None while it is closed
+    identity: str = ""
+    head: int = 0
+    generation: int = -1  # tells apart files whose first records are the same; -1: not known yet
     backlog_until: int = 0  # bytes before it stood there before the first start
-    head: bytes = b""  # the first line, up to HEAD bytes, once it is complete
-    rest: bytes = field(default=b"", repr=False)  # the half line that follows `offset`
-    counted: bool = False  # the generation has been told apart from files with the same first line
+    size: int = 0  # as last seen while it held what was read
+    seen: int = 0  # as last seen, whatever it held
+    durable: int = 0  # of the first byte that the journal does not have
+    owed: int = 0  # the end of the last record that was given out
+    at: int = 0  # of the first byte that was not read
+    mark: bytes = b""  # the bytes before it
+    trace: list[tuple[int, str]] = field(default_factory=list)  # ends of chunks, with hashes of the bytes before
+    lines: Lines | None = None  # None until it is known what the file is
+    encoding: str = ""  # UTF-16 with its order; else bytes pass as they are
+    more: bool = False  # the last read did not come to the end
+    over: bool = False  # nothing of it will be read any more
+    real: str = ""
+    hint: int | None = None  # its inode when the position was stored; devices are numbered anew at each boot
     quiet_since: float | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Tail:
-        """Open a file at its beginning. Raises OSError."""
-        content = _Gzip(path) if path.suffix == ".gz" else _Plain(path)
-        return cls(path, content, head=head_of(content))
+    def resumed(cls, path: str, known: Known) -> Tail:
+        """Return a tail that lies nowhere yet, to go on where the journal stands."""
+        tail = cls(path, None, None, known.identity, known.head, known.generation, known.backlog_until)
+        tail.size = tail.seen = known.size
+        tail.at = tail.durable = tail.owed = known.offset
+        tail.trace, tail.hint, tail.real = list(known.trace), known.node[1], known.real
+        return tail
 
-    def learn(self, *, final: bool = False) -> bool:
-        """Return whether it is known what the file is: its first line is complete, or will never be."""
-        if not self.head:
-            self.head = head_of(self.content) or (self.content.at(0, HEAD) if final else b"")
-        return bool(self.head)
+    def known(self, offset: int | None = None) -> Known:
+        """Return what is needed to know the file again and go on at an offset; without one, where the journal is."""
+        upto = self.durable if offset is None else offset
+        trace = [mark for mark in self.trace if mark[0] <= upto]
+        node = self.node or (0, self.hint or 0)
+        return Known(
+            self.identity, self.head, self.generation, upto,
+            trace if offset is not None else trace[-1:], self.size, node, self.backlog_until, real=self.real,
+        )  # fmt: skip
 
-    @property
-    def identity(self) -> str:
-        """What the file is: empty until its first line is complete."""
-        return identity_of(self.head)
+    def relation(self, content: Content) -> Relation:
+        """Say what the content is to what was read of this file. Raises OSError."""
+        return self.known(self.at).relation(content)
 
     @property
     def lane(self) -> str:
         return f"{self.identity}.{self.generation}"
 
-    def replaced(self) -> bool:
-        """Say whether the file was cut, or holds something else than it did (copytruncate, rewritten in place)."""
-        if self.content.size() < self.offset + len(self.rest):
-            return True
-        return bool(self.head) and self.content.at(0, len(self.head)) != self.head
+    @property
+    def pending(self) -> int:
+        """Bytes of a half line at the end."""
+        return self.lines.pending if self.lines else 0
 
-    def read(self, *, final: bool = False) -> list[Record]:
-        """Return the complete lines of the next chunk; with `final`, at the end of the file, the half line too."""
-        chunk = self.content.at(self.offset + len(self.rest), CHUNK)
-        data = self.rest + chunk
-        end = data.rfind(b"\n") + 1
-        if not chunk and final:
-            end = len(data)
-        elif len(data) - end > LONGEST:
-            end += LONGEST
-        lines, self.rest = data[:end], data[end:]
-        return list(self._records(lines))
+    def take(self, content: Content, path: str) -> None:
+        """Go on in this content, which holds what was read so far. Raises OSError."""
+        back = min(MARK, self.at)
+        mark = content.at(self.at - back, back)
+        self.close()
+        self.content, self.path, self.node, self.hint, self.mark = content, path, content.node, None, mark
+        self.seen = content.size() or self.seen
+        if self.identity and self.lines is None:
+            self._prepare()
 
-    def _records(self, lines: bytes) -> Iterator[Record]:
-        lane, path, identity = self.lane, str(self.path), self.lane.encode()
-        stop = self.offset + len(lines)
-        for line in lines.split(b"\n"):
-            start = self.offset
-            self.offset = min(start + len(line) + 1, stop)
-            if line:
-                yield Record(
-                    raw=line,
-                    origin=b"%s:%d" % (identity, start),
-                    lane=lane,
-                    end=self.offset,
-                    fields={"log.file.path": path, "log.offset": start},
-                    backlog=start < self.backlog_until,
-                )
+    def _prepare(self) -> None:
+        """Cut lines from here on, at the newline of the file's encoding."""
+        assert self.content is not None
+        self.encoding, newline = _WIDE.get(self.content.at(0, 2), ("", b"\n"))
+        self.lines = Lines(self.at, delimiter=newline)
+
+    def learn(self, *, final: bool = False) -> bool:
+        """Return whether it is known what the file is: its first record is complete, or will never be."""
+        assert self.content is not None
+        if not self.identity:
+            data = self.content.at(0, HEAD)
+            self.head = head_size(data) or (len(data) if final else 0)
+            self.identity = digest(data[: self.head])
+            if self.identity:
+                self._prepare()
+        return bool(self.identity)
+
+    def read(self) -> list[Record]:
+        """Return the records that the next chunk completes. Raises Replaced, OSError."""
+        assert self.content is not None
+        assert self.lines is not None
+        back = len(self.mark)
+        data = self.content.at(self.at - back, back + CHUNK)
+        if not data.startswith(self.mark) or digest(self.content.at(0, self.head)) != self.identity:
+            raise Replaced
+        self.more = len(data) == back + CHUNK
+        self.at += len(data) - back
+        self.size = max(self.size, self.seen, self.at)
+        if len(data) == back:
+            return []
+        self.mark = data[-MARK:]
+        self.trace.append((self.at, digest(self.mark)))
+        if len(self.trace) > _TRACE:
+            del self.trace[1 : _TRACE // 2 : 2]  # sparser the older
+        return self._records(*self.lines.cut(data[back:]))
+
+    def passed_over(self) -> Known:
+        """Return the file as known and not to be read, whatever it holds now. Raises OSError."""
+        assert self.content is not None
+        size = self.content.size()
+        known = self.known(0)
+        known.by_node = size is None
+        if size is not None:
+            back = min(MARK, size)
+            known.offset, known.trace = size, [(size, digest(self.content.at(size - back, back)))]
+        return known
+
+    def rest(self) -> list[Record]:
+        """Return the half line at the end of a file that will not grow."""
+        frame = self.lines.flush() if self.lines else None
+        return self._records([frame.raw], [frame.start, frame.end]) if frame and frame.raw else []
+
+    def settle(self, end: int) -> None:
+        """The journal has everything of this file up to `end`."""
+        self.durable = max(self.durable, end)
+        if self.durable >= self.owed:
+            self.durable = max(self.durable, self.at - self.pending)  # empty lines make no records
+
+    def close(self) -> None:
+        if self.content is not None:
+            self.content.close()
+            self.content = None
+
+    def _records(self, raws: Sequence[bytes], edges: Sequence[int]) -> list[Record]:
+        """Make a record of each line that is not empty, all in the interpreter's C: this is what tailing costs."""
+        if self.encoding:
+            raws = [_narrow(raw, self.encoding) for raw in raws]
+        fields = {"log.file.path": self.path}
+        lane = self.lane
+        old = repeat(False) if edges[0] >= self.backlog_until else map(self.backlog_until.__gt__, edges)
+        records = map(
+            Record, raws, repeat(lane.encode()), repeat(lane), edges[1:], repeat(fields),
+            repeat(None), repeat(False), old, edges,
+        )  # fmt: skip
+        made = list(records) if all(raws) else list(compress(records, raws))
+        if made:
+            self.owed = made[-1].end
+        return made
 
 
-def head_of(content: _Bytes) -> bytes:
-    """Return the first line up to HEAD bytes, empty while it is shorter and has no end."""
-    data = content.at(0, HEAD)
-    end = data.find(b"\n") + 1
-    return data[:end] if end else data if len(data) == HEAD else b""
-
-
-def identity_of(head: bytes) -> str:
-    return blake2b(head, digest_size=12).hexdigest() if head else ""
+def _narrow(raw: bytes, encoding: str) -> bytes:
+    """Return a UTF-16 line as UTF-8, without byte order mark and carriage return."""
+    return raw.decode(encoding, "replace").removeprefix("\ufeff").removesuffix("\r").encode()

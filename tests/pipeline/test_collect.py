@@ -255,6 +255,6 @@ def test_what_may_be_lost_is_told_once_to_whoever_runs_it(tmp_path: Path, caplog
     bench.steps()
     bench.log.write_text("")
     bench.steps(5)
-    assert [record.getMessage() for record in caplog.records if "cut to nothing" in record.getMessage()] == [
+    assert [record.getMessage() for record in caplog.records if "cut or replaced" in record.getMessage()] == [
         caplog.records[-1].getMessage()
     ]
