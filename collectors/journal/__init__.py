@@ -134,6 +134,7 @@ class Journal:
             connection.execute("BEGIN")
             files.put_positions(connection, made, known)
             files.put_head(connection, made)
+            files.put_starts(connection, made)
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
         fresh.rename(path)

@@ -33,7 +33,7 @@ class Found:
 class Log:
     """A write-ahead log up to the end of its last transaction."""
 
-    frames: list[tuple[int, Buffer]]  # page number, page
+    frames: list[tuple[int, Buffer, bool]]  # page number, page, whether a transaction ends with it
     torn_bytes: int = 0  # of a transaction that has an end, which does not check: half written, or altered since
 
 
@@ -47,16 +47,13 @@ def log(wal: Buffer) -> Log:
         return Log([])
     salts = {bytes(wal[16:24]), bytes(wal[_WAL_HEADER + 8 : _WAL_HEADER + 16])}  # the header may be what is damaged
     ours = [at for at in whole if bytes(wal[at + 8 : at + 16]) in salts]
-    torn = 0
-    while ours:
-        ends = [n for n, at in enumerate(ours) if _number(wal[at + 4 : at + 8])]
-        ours = ours[: ends[-1] + 1] if ends else []
-        if not ours or _checks(wal, ours[-1]):
-            break
+    ends = [n for n, at in enumerate(ours) if _number(wal[at + 4 : at + 8])]
+    ours, torn = ours[: ends[-1] + 1] if ends else [], 0
+    if ours and not _checks(wal, ours[-1]):  # those before it were on the disk before it was begun
         before = ends[-2] + 1 if len(ends) > 1 else 0
-        torn += (len(ours) - before) * _FRAME
-        ours = ours[:before]
-    return Log([(_number(wal[at : at + 4]), wal[at + 24 : at + _FRAME]) for at in ours], torn)
+        ours, torn = ours[:before], (len(ours) - before) * _FRAME
+    pages = [(_number(wal[at : at + 4]), wal[at + 24 : at + _FRAME], _number(wal[at + 4 : at + 8]) > 0) for at in ours]
+    return Log(pages, torn)
 
 
 def _checks(wal: Buffer, at: int) -> bool:
@@ -78,19 +75,22 @@ class Carver:
         self._file = file
         self.log = log(wal)
         self._frames = self.log.frames
-        self._newest: Mapping[int, Buffer] = dict(self._frames)
+        self._newest: Mapping[int, Buffer] = {number: page for number, page, _ in self._frames}
 
     def records(self) -> Iterator[Found]:
         """Yield what the pages hold; the same row may come several times."""
-        for number, page in reversed(self._frames):
-            yield from self._page(number, page)
+        for _, found in self.last_frames():
+            yield found
         for number in range(1, len(self._file) // PAGE + 1):
             yield from self._page(number, self._of_file(number))
 
-    def last_frames(self) -> Iterator[Found]:
-        """Yield what the write-ahead log holds, newest first."""
-        for number, page in reversed(self._frames):
-            yield from self._page(number, page)
+    def last_frames(self) -> Iterator[tuple[int, Found]]:
+        """Yield what the write-ahead log holds, newest first, and how many transactions came after it."""
+        later = -1
+        for number, page, ends in reversed(self._frames):
+            later += ends
+            for found in self._page(number, page):
+                yield later, found
 
     def _of_file(self, number: int) -> Buffer:
         return self._file[(number - 1) * PAGE : number * PAGE]

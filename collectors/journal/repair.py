@@ -18,7 +18,7 @@ import msgspec
 from collectors.journal import segment as files
 from collectors.journal.carve import Carver, Found
 from collectors.journal.findings import note, set_aside, sync_folder
-from collectors.journal.segment import GONE, HEAD, POSITION, Entry, Head
+from collectors.journal.segment import GONE, HEAD, POSITION, START, Entry, Head
 from collectors.sources import Loss
 
 _NAME = re.compile(r"(\d{9})(?:r(\d+))?\.db")
@@ -109,11 +109,17 @@ def claimed(wal: bytes) -> tuple[int, int]:
     """Return the number of the last transaction that a write-ahead log says was finished, whatever SQLite takes of
     it, and the bytes of one behind it that is torn."""
     carver = Carver(memoryview(b""), memoryview(wal))
-    for found in carver.last_frames():
+    number, later = _last_head(carver)
+    return number + later, carver.log.torn_bytes
+
+
+def _last_head(carver: Carver) -> tuple[int, int]:
+    """Return the number of the last transaction in the log whose head can be read, and how many came after it."""
+    for later, found in carver.last_frames():
         entry = _entry(found)
         if entry is not None and entry.kind == HEAD:
-            return entry.number, carver.log.torn_bytes
-    return 0, carver.log.torn_bytes
+            return entry.number, later
+    return 0, 0
 
 
 def torn(path: Path, size_bytes: int, number: int) -> Loss:
@@ -132,18 +138,25 @@ def _fill(
     carved = _carve(connection, carver, topics)
     stated = carved.head()
     new = Head({}, {}, born=_born(connection, stated, neighbours))
-    new.time, new.number = (stated or neighbours.before or new).time, (stated or neighbours.before or new).number + 1
+    number, later = _last_head(carver)
+    new.time = (stated or neighbours.before or new).time
+    new.number = max((stated or neighbours.before or new).number, number + later) + 1
     losses: list[Loss] = []
     known = {entry.name: range(int(entry.name.rpartition(":")[2]), int(entry.value)) for entry in carved.of(GONE)}
     for topic in topics:
-        kept = _kept(connection, topic, stated, neighbours)
+        kept = _kept(connection, topic, carved, neighbours)
         new.starts[topic], new.ends[topic] = kept.start, kept.stop
         for lost in _holes(connection, topic, kept):
             files.put_gone(connection, topic, lost, new.number)
             if lost not in known.values():
                 losses.append(_loss(path, topic, lost))
     losses += _positions(connection, new, carved, stated, path if neighbours.after is None else None, neighbours)
+    if (stated is None or later) and neighbours.after is None:
+        losses.append(_unknown_end(path, new.number))
+    if carver.log.torn_bytes:
+        losses.append(torn(path, carver.log.torn_bytes, new.number))
     files.put_head(connection, new)
+    files.put_starts(connection, new)
     return losses
 
 
@@ -194,20 +207,23 @@ def _entry(found: Found) -> Entry | None:
     return entry if entry.crc() == crc else None
 
 
-def _kept(connection: sqlite3.Connection, topic: str, stated: Head | None, neighbours: Neighbours) -> range:
+def _kept(connection: sqlite3.Connection, topic: str, carved: _Carved, neighbours: Neighbours) -> range:
     """Return the offsets that the segment stands for; what the neighbours say goes before its own word."""
     first, last = connection.execute(f'SELECT min(offset), max(offset) FROM "{topic}"').fetchone()
     start, stop = (0, 0) if last is None else (first, last + 1)
+    stated, written = carved.head(), carved.entries.get((START, topic))
     if neighbours.before is not None:
         start = neighbours.before.ends.get(topic, 0)
     elif stated is not None:
         start = stated.starts.get(topic, 0)
+    elif written is not None:
+        start = int(written.value)
     elif last is None and neighbours.after is not None:
         start = neighbours.after.get(topic, 0)
     if neighbours.after is not None:
         stop = neighbours.after.get(topic, 0)
     elif stated is not None:
-        stop = stated.ends.get(topic, 0)
+        stop = max(stop, stated.ends.get(topic, 0))
     kept = range(start, max(start, stop))
     connection.execute(f'DELETE FROM "{topic}" WHERE offset < ? OR offset >= ?', (kept.start, kept.stop))
     return kept
@@ -252,6 +268,14 @@ def _born(connection: sqlite3.Connection, stated: Head | None, neighbours: Neigh
     if neighbours.before is not None:
         return neighbours.before.born
     return int(connection.execute(f"SELECT {files.NOW}").fetchone()[0])
+
+
+def _unknown_end(path: Path, number: int) -> Loss:
+    reason = (
+        f"{path}: damaged where it says how far it goes; it goes on behind the last record that can be read, and "
+        "whether there were more cannot be known. Look at the disk's health"
+    )
+    return Loss(f"journal:end:{path.name}:{number}".encode(), reason)
 
 
 def _loss(path: Path, topic: str, lost: range) -> Loss:

@@ -20,7 +20,7 @@ import msgspec
 from crc32c import crc32c
 
 PAGE_BYTES = 4096
-HEAD, POSITION, GONE = "head", "position", "gone"  # kinds of entries
+HEAD, POSITION, GONE, START = "head", "position", "gone", "start"  # kinds of entries
 NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"  # microseconds: the store's own clock
 # What SQLite says when the file is not what it wrote; all else (full, busy, read-only, I/O) may pass.
 _DAMAGE = ("CORRUPT", "NOTADB", "FORMAT", "ERROR", "SCHEMA", "MISMATCH", "CONSTRAINT", "TOOBIG", "INTERNAL", "RANGE")
@@ -113,10 +113,11 @@ def create(connection: sqlite3.Connection, topics: Sequence[str]) -> None:
         connection.execute(
             f'CREATE TABLE "{topic}" (offset INTEGER PRIMARY KEY, time INTEGER, crc INTEGER, key TEXT, value BLOB)'
         )
-    connection.execute(
-        "CREATE TABLE entries (kind TEXT, name TEXT, number INTEGER, crc INTEGER, value TEXT,"
-        " PRIMARY KEY (kind, name)) WITHOUT ROWID"
-    )
+    for table in ("entries", "starts"):  # where topics start is stated twice, on two pages
+        connection.execute(
+            f"CREATE TABLE {table} (kind TEXT, name TEXT, number INTEGER, crc INTEGER, value TEXT,"
+            " PRIMARY KEY (kind, name)) WITHOUT ROWID"
+        )
 
 
 # records
@@ -184,6 +185,15 @@ def head(connection: sqlite3.Connection, path: Path) -> Head:
         raise Damaged(path, "it does not say what it holds")
     with reading(path):
         return msgspec.json.decode(found[0].value, type=Head)
+
+
+def put_starts(connection: sqlite3.Connection, stated: Head) -> None:
+    """Write once where topics start, for when the head is lost."""
+    entries = [Entry(START, topic, stated.number, str(start)) for topic, start in stated.starts.items()]
+    connection.executemany(
+        "INSERT INTO starts VALUES (?, ?, ?, ?, ?)",
+        [(entry.kind, entry.name, entry.number, entry.crc(), entry.value) for entry in entries],
+    )
 
 
 def put_head(connection: sqlite3.Connection, stated: Head) -> None:
