@@ -1,0 +1,127 @@
+"""The mistake that began this project, from recorded lines: production restored by somebody who meant staging."""
+
+# ruff: noqa: E501  log lines are as long as they are
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from collectors.assemble import Environments
+from collectors.decode import Joiner, decode, understand
+from collectors.formats import Context
+from collectors.formats.registry import FORMATS
+from collectors.framing import Lines
+from rules.event import Value
+from rules.matcher import Matcher
+from rules.replay import Replay, Shown
+from rules.ruleset import load
+
+LIBRARY = Path(__file__).parents[2] / "rules" / "library" / "databases"
+RULES = load(
+    [
+        (path.name, path.read_text("utf-8"))
+        for path in sorted(LIBRARY.glob("production_sibling*.yml"))
+        if "cases" not in path.name
+    ],
+    {},
+)
+CTX = Context(received=datetime(2026, 11, 22, 11, 0, tzinfo=UTC))
+BY_NAME = [({"db.namespace": "*_Production"}, "production", ()), ({"db.namespace": "*_Staging"}, "staging", ())]
+BY_SERVER = [
+    ({"mssql.audit.server_instance_name": "SQLPROD*"}, "production", ("db.namespace",)),
+    ({"mssql.audit.server_instance_name": "SQLSTAGE*"}, "staging", ("db.namespace",)),
+]  # fmt: skip
+RESTORED = "{} Backup      Database was restored: Database: CustomerName_{}, creation date(time): 2024/01/01(00:00:00), first LSN: 1:2:3, last LSN: 1:2:9, number of dump devices: 1, device information: (FILE=1, TYPE=DISK: {{'D:\\Backup\\CustomerName.bak'}}). Informational message. No user action required.\n"
+AUDITED = """audit_schema_version:1
+event_time:{time}
+sequence_number:1
+action_id:{action}
+succeeded:true
+session_id:61
+class_type:DB
+session_server_principal_name:{who}
+server_principal_name:{who}
+server_instance_name:{server}
+database_name:master
+object_name:{database}
+statement:{statement}
+additional_information:
+"""
+
+
+def told(name: str, log: str, environments: list[tuple[dict[str, str], str, tuple[str, ...]]]) -> list[Shown]:
+    """Return the pages that the shipped sibling rules make of a recorded log."""
+    known = Environments.of(environments, "unknown")
+    joiner, matcher, replay = Joiner(FORMATS[name]), Matcher(RULES), Replay(RULES, every=False)
+    out: list[Shown] = []
+    for number, frame in enumerate([*joiner.feed(Lines().feed(log.encode())), *joiner.flush()], 1):
+        parsed = understand(decode(frame.raw), FORMATS[name], CTX)
+        fields: dict[str, Value] = {**parsed.fields, "host.id": "sql-1"}
+        fields["service.environment"], base = known.of_event(fields)
+        if base is not None:
+            fields["tocsin.environment.base"] = base
+        assert parsed.time is not None
+        if matcher.match(fields):  # routed as in production
+            out += [shown for shown in replay.feed(number, parsed.time, fields) if shown.group is not None]
+    return out
+
+
+def audited(time: str, database: str, action: str = "RS", who: str = "CORP\\mallory", server: str = "SQL1") -> str:
+    statement = f"RESTORE DATABASE [{database}] FROM DISK = N'D:\\Backup\\CustomerName.bak' WITH REPLACE"
+    return AUDITED.format(time=time, database=database, action=action, who=who, statement=statement, server=server)
+
+
+def test_an_audited_restore_of_production_minutes_after_staging_asks_who_did_it_if_staging_was_meant() -> None:
+    log = audited("2026-11-22 09:55:00.1000000", "CustomerName_Staging") + audited(
+        "2026-11-22 10:07:00.2000000", "CustomerName_Production"
+    )
+    (page,) = told("mssql-audit", log, BY_NAME)
+    assert "did you mean staging?" in page.title
+    assert page.group == {"user.name": "mallory", "tocsin.environment.base": "CustomerName"}
+    assert page.events == (1, 2)  # both statements are its proof
+
+
+@pytest.mark.parametrize(
+    ("what", "first", "second"),
+    [
+        ("another's work on staging", {"who": "CORP\\ada"}, {}),
+        ("a backup of production", {}, {"action": "BA"}),
+        ("another database's copy", {"database": "Other_Staging"}, {}),
+        ("staging, forty minutes before", {"time": "2026-11-22 09:20:00.0000000"}, {}),
+    ],
+)
+def test_near_misses_ask_nobody(what: str, first: dict[str, str], second: dict[str, str]) -> None:
+    one = {"time": "2026-11-22 09:55:00.1000000", "database": "CustomerName_Staging", **first}
+    two = {"time": "2026-11-22 10:07:00.2000000", "database": "CustomerName_Production", **second}
+    log = audited(**one) + audited(**two)
+    if second:
+        log = log.replace(
+            "RESTORE DATABASE [CustomerName_Production] FROM", "BACKUP DATABASE [CustomerName_Production] TO"
+        )
+    assert told("mssql-audit", log, BY_NAME) == [], what
+
+
+def test_servers_that_carry_the_environment_in_their_name_hold_siblings_of_one_name() -> None:
+    log = audited("2026-11-22 09:55:00.1000000", "CustomerName", server="SQLSTAGE1") + audited(
+        "2026-11-22 10:07:00.2000000", "CustomerName", server="SQLPROD1"
+    )
+    (page,) = told("mssql-audit", log, BY_SERVER)
+    assert page.group == {"user.name": "mallory", "tocsin.environment.base": "CustomerName"}
+
+
+def test_a_batch_that_says_use_is_about_the_database_that_it_uses() -> None:
+    log = audited("2026-11-22 09:55:00.1000000", "CustomerName_Staging") + AUDITED.format(
+        time="2026-11-22 10:07:00.2000000", database="", action="DR", who="CORP\\mallory", server="SQL1",
+        statement="USE [CustomerName_Production] DROP TABLE dbo.Orders",
+    )  # fmt: skip
+    assert len(told("mssql-audit", log, BY_NAME)) == 1
+
+
+def test_an_errorlog_that_names_nobody_still_asks_whoever_is_on_that_server() -> None:
+    log = RESTORED.format("2026-11-22 09:55:01.20", "Staging") + RESTORED.format("2026-11-22 10:07:44.71", "Production")
+    (page,) = told("mssql-errorlog", log, BY_NAME)
+    assert "did you mean staging?" in page.title
+    assert page.group == {"host.id": "sql-1", "tocsin.environment.base": "CustomerName"}
