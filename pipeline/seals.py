@@ -3,7 +3,7 @@
 What is doubted is said with its kind, and whoever asks decides what becomes of the record:
 
     forged       the host is enrolled, and this was not sealed by it
-    unsealed     the host is enrolled, the role on it that the record names is not
+    unsealed     it names a role that is not enrolled, and is not a collector
     revoked      the host's enrolment was revoked before the stream took the record
     unenrolled   nobody enrolled the host: nothing can be said
     unchecked    the enrolment cannot be read
@@ -37,20 +37,27 @@ class Doubt:
     reason: str
 
 
+def _nothing() -> None:
+    """What is looked up is never out of date."""
+
+
 class Seals:
     """Checks seals. `look_up(host, role)` returns the enrolment or None, or raises EnrolmentFault.
 
     What was looked up serves until `renew`. An enrolment that did not change must come back as the same object.
     """
 
-    def __init__(self, look_up: Callable[[str, str], Enrolment | None]) -> None:
+    def __init__(self, look_up: Callable[[str, str], Enrolment | None], refresh: Callable[[], None] = _nothing) -> None:
+        """`refresh` is called when what was looked up may be out of date."""
         self._look_up = look_up
+        self._refresh = refresh
         self._writers: dict[str, _Writer | _Doubted] = {}
         self._rings: OrderedDict[str, Ring] = OrderedDict()
         self._round = 0
 
     def renew(self) -> None:
         """Look every enrolment up again when it is needed next."""
+        self._refresh()
         self._round += 1
 
     def check(self, value: bytes, host: str, writer: str, index: object, taken: datetime) -> Doubt | None:
@@ -102,10 +109,10 @@ class Seals:
             return Doubt("unchecked", str(fault))
         if found is not None:
             return found
+        if role not in ("", COLLECT):
+            return Doubt("unsealed", f"the role {shown(role)} of {shown(host)} is not enrolled")
         if collector is None:
             return Doubt("unenrolled", f"nobody enrolled {shown(host)}")
-        if role:
-            return Doubt("unsealed", f"{shown(host)} is enrolled, its role {shown(role)} is not")
         what = f"its writer is {shown(writer)}" if writer else "it names no writer"
         return Doubt("forged", f"{what}, and {shown(host)} is enrolled")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +12,9 @@ import msgspec
 from pipeline.records import Command, tick
 from pipeline.roles.correlate import Correlate, dead_letter, gone
 from pipeline.roles.outbox import Outbox
-from pipeline.streams import COMMANDS, DEADLETTER, EVENTS, MATCHES, Message, Stored, Stream
+from pipeline.roles.witnessing import Witnessing, refused_letter
+from pipeline.streams import COMMANDS, DEADLETTER, EVENTS, MATCHES, STATE, Batch, Message, Stored, Stream
+from pipeline.witness import WITNESSED
 from rules.event import Event, instant
 from rules.match import Marker, Match, Record, Verdict, encode, shown
 from rules.matcher import Hit, Matcher, key_values
@@ -41,7 +44,7 @@ def _unchanged(_now: datetime) -> Loaded | None:
 class Detect:
     """A Role. Matching keeps nothing but the last verdicts; correlating is Correlate's.
 
-    `renewed` is asked before each round whether there is another rule set.
+    `renewed` is asked before each round whether there is another rule set. What the witness refuses is not judged.
     """
 
     name = "detect"
@@ -53,11 +56,12 @@ class Detect:
         *,
         engine: str,
         renewed: Callable[[datetime], Loaded | None] = _unchanged,
+        witness: Witnessing | None = None,
     ) -> None:
         self._stream = stream
-        self._ruleset = ruleset
         self._renewed = renewed
-        self._matcher = Matcher(ruleset)
+        self._witness = witness
+        self._equip(ruleset)
         self._correlate = Correlate(stream, ruleset, engine=engine)
         self._partitions: dict[int, _Partition] = {}
         self._verdicts: dict[tuple[str, str], str] = {}
@@ -72,10 +76,14 @@ class Detect:
 
     def reload(self, ruleset: RuleSet) -> None:
         """Judge by another rule set from the next event on; rules that mean the same keep their state."""
-        self._ruleset = ruleset
-        self._matcher = Matcher(ruleset)
+        self._equip(ruleset)
         self._verdicts.clear()
         self._correlate.reload(ruleset)
+
+    def _equip(self, ruleset: RuleSet) -> None:
+        self._ruleset = ruleset
+        self._matcher = Matcher(ruleset, WITNESSED)
+        self._said = self._matcher.wanted(WITNESSED)
 
     def close(self) -> None:
         """The stream is the caller's."""
@@ -94,33 +102,82 @@ class Detect:
         self._outbox.flush()
         shared = self._correlate.hears_others(self._partitions.keys())
         batch = self._stream.read(EVENTS, GROUP, BATCH, SHARED_WAIT_SECONDS if shared else WAIT_SECONDS)
-        if batch.gained or batch.lost:
-            self._verdicts.clear()
+        moved = self._own(batch, now)
+        missing = {place: count for place, count in self._unjudged(batch).items() if count}
+        self.lost += sum(missing.values())
+        self._outbox.append(DEADLETTER, gone("detect", EVENTS, missing, now))
+        messages = [one for one in batch.messages if one.partition not in moved and not self._recalled(one)]
+        if messages:
+            self._judge(messages, now)
+        self._testify(now)
+        self._outbox.commit(EVENTS, GROUP, {one.partition: one.offset + 1 for one in messages})
+        self._outbox.flush()
+        return bool(batch.messages)
+
+    def _own(self, batch: Batch, now: datetime) -> Set[int]:
+        """Take and leave partitions; return those that are read on from elsewhere, where the witness stood."""
+        if not (batch.gained or batch.lost):
+            return frozenset()
+        self._verdicts.clear()
         for partition in batch.lost:
             self._partitions.pop(partition, None)
         for partition in batch.gained:
             self._partitions[partition] = _Partition(now)
-        self.lost += sum(batch.missing.values())
-        self._outbox.append(DEADLETTER, gone("detect", EVENTS, batch.missing, now))
-        if not batch.messages:
-            self._outbox.flush()
+        if self._witness is None:
+            return frozenset()
+        self._witness.lost(batch.lost)
+        offsets = self._witness.gained(batch.gained)
+        if offsets:
+            judged = self._stream.committed(EVENTS, GROUP)
+            for partition, offset in offsets.items():
+                self._partitions[partition].again = (offset, max(offset, judged.get(partition, 0)))
+            self._stream.seek(EVENTS, GROUP, offsets)
+        return offsets.keys()
+
+    def _unjudged(self, batch: Batch) -> Mapping[int, int]:
+        """Return how much left the stream before it was judged; what was only to be recalled does not count."""
+        out = dict(batch.missing)
+        for partition in out.keys() & self._partitions.keys():
+            start, judged = self._partitions[partition].again
+            out[partition] = max(0, out[partition] - (judged - start))
+            self._partitions[partition].again = (judged, judged)
+        return out
+
+    def _recalled(self, message: Stored) -> bool:
+        """Whether the record was judged before, and only the witness had to see it again."""
+        state = self._partitions.get(message.partition)
+        if self._witness is None or state is None or message.offset >= state.again[1]:
             return False
-        records: list[Record] = []
-        refused: list[Message] = []
-        for message in batch.messages:
-            try:
-                records += self._judged(message)
-            except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
-                refused.append(dead_letter("detect", message, error, now))
-        records += self._markers(batch.messages, now, always=bool(records))
-        self._outbox.append(DEADLETTER, refused)
-        self._outbox.append(MATCHES, [Message("", encode(record)) for record in records])
-        self._outbox.commit(EVENTS, GROUP, {one.partition: one.offset + 1 for one in batch.messages})
-        self._outbox.flush()
+        with suppress(Exception):  # what is wrong with it was told when it was judged
+            self._witness.recall(message, self._said(self._matcher.read(message.value)))
         return True
 
-    def _judged(self, message: Stored) -> list[Record]:
-        hits, fields = self._matcher.match_json(message.value)
+    def _judge(self, messages: Sequence[Stored], now: datetime) -> None:
+        records: list[Record] = []
+        refused: list[Message] = []
+        for message in messages:
+            try:
+                records += self._judged(message, refused, now)
+            except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
+                refused.append(dead_letter("detect", message, error, now))
+        records += self._markers(messages, now, always=bool(records))
+        self._outbox.append(DEADLETTER, refused)
+        self._outbox.append(MATCHES, [Message("", encode(record)) for record in records])
+
+    def _testify(self, now: datetime) -> None:
+        """Write what the witness found, then how far it saw."""
+        if self._witness is not None:
+            self._outbox.append(EVENTS, self._witness.told(now))
+            self._outbox.append(STATE, self._witness.snapshot(now))
+
+    def _judged(self, message: Stored, refused: list[Message], now: datetime) -> list[Record]:
+        event = self._matcher.read(message.value)
+        if self._witness is not None:
+            doubt = self._witness.refusal(message, self._said(event))
+            if doubt is not None:
+                refused.append(refused_letter(message, doubt, now))
+                return []
+        hits, fields = self._matcher.match_read(event, message.value)
         if not hits or fields.get("tocsin.record", "event") != "event":
             return []
         event = Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
@@ -172,6 +229,7 @@ class _Partition:
     def __init__(self, now: datetime) -> None:
         self.heard = now
         self.marked: datetime | None = None
+        self.again = (0, 0)  # from the first offset to before the second, records are only recalled
         self.key = ""  # a key that leads to this partition, once one was seen
         self._tried = 0
 

@@ -9,6 +9,7 @@ from typing import Final
 from pipeline.indexes import Document, Index, Refused
 from pipeline.indexes.documents import document
 from pipeline.records import DeadLetter
+from pipeline.roles.sound import Sound
 from pipeline.streams import ALERTS, DEADLETTER, EVENTS, INCIDENTS, Message, Stored, Stream
 
 GROUP: Final = "index"
@@ -23,8 +24,18 @@ class Indexer:
 
     name = "index"
 
-    def __init__(self, stream: Stream, index: Index, expire: Callable[[datetime], int] | None = None) -> None:
-        """`expire` drops what is no longer kept; it is called here, where nothing else writes to the index."""
+    def __init__(
+        self,
+        stream: Stream,
+        index: Index,
+        expire: Callable[[datetime], int] | None = None,
+        sound: Sound | None = None,
+    ) -> None:
+        """`expire` drops what is no longer kept; it is called here, where nothing else writes to the index.
+
+        An event that is not `sound` is left out; detect keeps it in the dead letters.
+        """
+        self._sound = sound
         self._stream = stream
         self._index = index
         self._expire = expire
@@ -38,12 +49,14 @@ class Indexer:
             self._read()
         if not self._pending:
             return False
+        if self._sound is not None:
+            self._sound.renew()
         letters: list[Message] = []
         documents: list[Document] = []
         origins: dict[str, Stored] = {}
         for record in self._pending:
             try:
-                found = document(record)
+                found = document(record) if self._taken(record) else None
             except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
                 letters.append(_letter(record, f"{type(error).__name__}: {error}", None, now))
                 continue
@@ -58,6 +71,9 @@ class Indexer:
 
     def close(self) -> None:
         """The stream and the index are the caller's."""
+
+    def _taken(self, record: Stored) -> bool:
+        return self._sound is None or record.topic != EVENTS or self._sound(record)
 
     def _keep(self, now: datetime) -> None:
         if self._expire is not None and (self._expired is None or now - self._expired >= EXPIRE_EVERY):

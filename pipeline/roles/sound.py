@@ -1,0 +1,46 @@
+"""Whether a record may be archived: the witness's decision, for whoever tells nobody of it."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from pipeline.seals import Doubt, Seals
+from pipeline.streams import Stored
+
+_NAMES = ("host.id", "tocsin.writer", "tocsin.chain.key", "tocsin.class")
+_said = attrgetter("host", "writer", "key", "kind")
+_read = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "Said",
+        [(attribute, Any, None) for attribute in ("host", "writer", "key", "kind")],
+        rename=dict(zip(("host", "writer", "key", "kind"), _NAMES, strict=True)),
+        gc=False,
+    )
+).decode
+
+
+class Sound:
+    """Says of each event whether it is taken. `refuse` are the kinds of doubt for which it is not."""
+
+    def __init__(self, seals: Seals, *, refuse: frozenset[str]) -> None:
+        self._seals = seals
+        self._refuse = refuse
+
+    def renew(self) -> None:
+        """Look at the enrolments again."""
+        self._seals.renew()
+
+    def __call__(self, message: Stored) -> bool:
+        """Raises msgspec.MsgspecError for what is no JSON object."""
+        host, writer, key, class_ = _said(_read(message.value))
+        host, writer = (one if type(one) is str else "" for one in (host, writer))
+        doubt = self._seals.check(message.value, host, writer, key, message.time)
+        return doubt is None or not refuses(self._refuse, doubt, class_)
+
+
+def refuses(kinds: frozenset[str], doubt: Doubt, class_: object) -> bool:
+    """Whether a record is not taken. Of a role that is not enrolled, Tocsin's own events are."""
+    return doubt.kind in kinds and (doubt.kind != "unsealed" or class_ != "tocsin")

@@ -1,0 +1,186 @@
+"""The witness at work: what detect reads is checked before it is judged, and what was found is told and kept.
+
+What is known of each host lives in audit.state, under `witness/<partition>/<host.id>`, and a record for each partition
+says up to which offset. Whoever is given the partition reads on from there: some seconds are judged again, which
+changes nothing, and no gap is invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from collectors.assemble import Host
+from pipeline.records import DeadLetter
+from pipeline.roles.incident_log import own_group
+from pipeline.roles.sound import refuses
+from pipeline.seals import Doubt, Seals
+from pipeline.streams import EVENTS, STATE, Message, Stored, Stream, StreamUnavailable
+from pipeline.testimony import Testimony
+from pipeline.witness import WITNESSED, Finding, Witness
+from rules.event import Value
+
+PREFIX: Final = "witness/"
+SNAPSHOT_EVERY: Final = timedelta(seconds=10)
+RENEW_EVERY: Final = timedelta(seconds=1)
+_LONGEST: Final = 128  # characters of a host.id that is remembered
+_PATIENCE: Final = 120  # empty half-second reads of the state before the stream counts as unreachable
+_HOST, _WRITER, _KEY, _CLASS = (
+    WITNESSED.index(name) for name in ("host.id", "tocsin.writer", "tocsin.chain.key", "tocsin.class")
+)
+_RECORD: Final = WITNESSED.index("tocsin.record")
+
+
+class Writer:
+    """Writes detect's own events: in its host's name, under a writer of their own."""
+
+    def __init__(self, centre: Host) -> None:
+        self._centre = centre
+
+    def message(self, fields: dict[str, Value]) -> Message:
+        return Message(
+            self._centre.id, msgspec.json.encode(fields | {"tocsin.writer": f"{self._centre.id}/detect/own"})
+        )
+
+
+class Witnessing:
+    """Detect's witness. `refuse` are the kinds of doubt for which a record is not taken."""
+
+    def __init__(
+        self, stream: Stream, seals: Seals, testimony: Testimony, writer: Writer, *, refuse: frozenset[str]
+    ) -> None:
+        self._writer = writer
+        self._stream = stream
+        self._seals = seals
+        self._testimony = testimony
+        self._refuse = refuse
+        self._group = own_group("witness")
+        self._witnesses: dict[int, Witness] = {}
+        self._offsets: dict[int, int] = {}  # what of each partition was seen
+        self._renewed = self._saved = datetime.min.replace(tzinfo=UTC)
+        self._urgent = False
+
+    def gained(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Take partitions over; return the offset to read on from for those that somebody witnessed before."""
+        states, offsets = self._restored(frozenset(partitions))
+        for partition in partitions:
+            self._witnesses[partition] = Witness(states.get(partition))
+        return offsets
+
+    def lost(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            self._witnesses.pop(partition, None)
+            self._offsets.pop(partition, None)
+
+    def refusal(self, message: Stored, said: tuple[object, ...]) -> Doubt | None:
+        """Return why the record is not to be judged, or None. `said` are its values of WITNESSED."""
+        doubt, findings = self._looked_at(message, said)
+        for finding in findings:
+            self._testimony.found(finding)
+            self._urgent = True
+        if doubt is None:
+            return None
+        refused = refuses(self._refuse, doubt, said[_CLASS])
+        if refused or doubt.kind != "unsealed":
+            self._testimony.doubted(str(said[_HOST] or ""), doubt)
+        return doubt if refused else None
+
+    def recall(self, message: Stored, said: tuple[object, ...]) -> None:
+        """See a record again that was judged before."""
+        self._looked_at(message, said)
+
+    def _looked_at(self, message: Stored, said: tuple[object, ...]) -> tuple[Doubt | None, Sequence[Finding]]:
+        self._offsets[message.partition] = message.offset + 1
+        host, writer = said[_HOST], said[_WRITER]
+        if type(host) is not str or type(writer) is not str:
+            if host is None and said[_RECORD] == "tick":
+                return None, ()
+            host, writer = (one if isinstance(one, str) else "" for one in (host, writer))
+        doubt = self._seals.check(message.value, host, writer, said[_KEY], message.time)
+        if doubt is not None and doubt.kind not in ("unenrolled", "unchecked"):
+            return doubt, ()
+        if not 0 < len(host) <= _LONGEST or (doubt is not None and doubt.kind in self._refuse):
+            return doubt, ()
+        witness = self._witnesses.get(message.partition)
+        if witness is None:
+            witness = self._witnesses[message.partition] = Witness()
+        return doubt, witness.saw((host, writer, *said[2:]), message.value)
+
+    def told(self, now: datetime) -> list[Message]:
+        """Return the own events that are due."""
+        if now - self._renewed >= RENEW_EVERY:
+            self._renewed = now
+            self._seals.renew()
+        return [self._writer.message(fields) for fields in self._testimony.due(now)]
+
+    def snapshot(self, now: datetime) -> list[Message]:
+        """Return what is to be kept in audit.state, now and then, or at once when something was found."""
+        if not self._urgent and now - self._saved < SNAPSHOT_EVERY:
+            return []
+        self._saved, self._urgent = now, False
+        return [message for partition, witness in self._witnesses.items() for message in self._of(partition, witness)]
+
+    def _of(self, partition: int, witness: Witness) -> Iterator[Message]:
+        changed = witness.changed()
+        for host, state in changed.items():
+            yield Message(f"{PREFIX}{partition}/{host}", state)
+        if changed:
+            yield Message(f"{PREFIX}{partition}", str(self._offsets.get(partition, 0)).encode())
+
+    def _restored(self, partitions: frozenset[int]) -> tuple[dict[int, dict[str, bytes]], dict[int, int]]:
+        states: dict[int, dict[str, bytes]] = {}
+        offsets: dict[int, int] = {}
+        for message in kept(self._stream, self._group):
+            number, _, host = message.key.removeprefix(PREFIX).partition("/")
+            if not number.isdecimal() or int(number) not in partitions or not message.value:
+                continue
+            if host:
+                states.setdefault(int(number), {})[host] = message.value
+            else:
+                offsets[int(number)] = int(message.value)
+        return states, offsets
+
+
+def kept(stream: Stream, group: str) -> Iterator[Stored]:
+    """Yield what audit.state holds of the witness. Raises StreamUnavailable."""
+    end = stream.ends(STATE).get(0, 0)
+    if not end:
+        return
+    stream.seek(STATE, group, {0: 0})
+    empty, last = 0, -1
+    while last + 1 < end:
+        found = stream.read(STATE, group, 5_000, 0.5).messages
+        empty = 0 if found else empty + 1
+        if empty > _PATIENCE:
+            raise StreamUnavailable("audit.state could not be read to its end")
+        for message in found:
+            last = message.offset
+            if message.key.startswith(PREFIX):
+                yield message
+
+
+def refused_letter(message: Stored, doubt: Doubt, now: datetime) -> Message:
+    """Return the dead letter of a record that was refused, whole."""
+    letter = DeadLetter(
+        stage="detect",
+        reason=f"{doubt.kind}: {doubt.reason}"[:500],
+        time=now,
+        topic=EVENTS,
+        partition=message.partition,
+        offset=message.offset,
+        event_id=_id_of(message.value),
+        value=message.value.decode("utf-8", "backslashreplace"),
+    )
+    return Message(message.key, letter.model_dump_json().encode())
+
+
+def _id_of(value: bytes) -> str | None:
+    try:
+        fields: Mapping[str, object] = msgspec.json.decode(value, type=dict[str, object])
+    except msgspec.MsgspecError:
+        return None
+    found = fields.get("event.id")
+    return found[:64] if isinstance(found, str) else None
