@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from collectors.formats import ParseError
-from collectors.formats.registry import FORMATS
-from collectors.formats.when import zone
-from pipeline.settings import Config, EmailSettings, FileSettings, HostMetricsSettings, SlackSettings, WebhookSettings
+from pipeline import source_meaning
+from pipeline.settings import Config, EmailSettings, SlackSettings, WebhookSettings
 
 Key = tuple[str | int, ...]
 
@@ -18,32 +16,12 @@ def faults(config: Config) -> Iterator[tuple[Key, str]]:
     """Yield each fault with the way to its key. What a role would fail on at every try is told before it starts."""
     if "\0" in str(config.state):
         yield ("state",), "a path holds no NUL"
-    for n, source in enumerate(config.sources):
-        if isinstance(source, FileSettings):
-            yield from _file(source, ("sources", n))
-        elif isinstance(source, HostMetricsSettings) and not source.every:
-            yield ("sources", n, "every"), "expected more than nothing; write 10s"
+    for where, what in source_meaning.faults(config.sources):
+        yield ("sources", *where), what
     yield from _servers(config)
     yield from _console(config)
     yield from _receivers(config)
     yield from _routing(config)
-
-
-def _file(source: FileSettings, key: Key) -> Iterator[tuple[Key, str]]:
-    if source.format not in FORMATS:
-        yield (*key, "format"), f"no format {source.format!r}; there are {', '.join(sorted(FORMATS))}"
-    try:
-        if source.timezone != "local":
-            zone(source.timezone)
-    except ParseError as error:
-        yield (*key, "timezone"), str(error)
-    if source.prefix is not None:
-        from collectors.formats.postgresql import compiled  # noqa: PLC0415  a base install starts light
-
-        try:
-            compiled(source.prefix)
-        except ParseError as error:
-            yield (*key, "prefix"), str(error)
 
 
 def _servers(config: Config) -> Iterator[tuple[Key, str]]:

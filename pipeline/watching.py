@@ -35,6 +35,10 @@ def watched(config: Config) -> list[Watched]:
                 found.append(_journal())
             case HostMetricsSettings():
                 found += _metrics(source)
+            case _:
+                from pipeline.reaching import described  # noqa: PLC0415 (most hosts have none of these)
+
+                found.append(described(source))
     return found
 
 

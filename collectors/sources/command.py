@@ -22,7 +22,7 @@ from collectors.framing import LIMIT
 from collectors.sources import Batch, Loss, Record
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ENVIRONMENT: Final = {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": "/"}
+ENVIRONMENT: Final = {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": "/"}
 _ERRORS: Final = 64 * 1024  # bytes of stderr kept, the last ones
 _SHOWN: Final = 300
 _LINE: Final = 0xFFFFFFFF  # a record's end is its slot and, in these bits, its line
@@ -66,7 +66,7 @@ class CommandSource:
         self.format: str | None = format_name
         self._schedule = schedule
         self._every = schedule.every.total_seconds()
-        self._env = {**_ENVIRONMENT, **schedule.env}
+        self._env = {**ENVIRONMENT, **schedule.env}
         self._run: _Run | None = None
         self._lines: list[Record] = []  # of the last run, not given yet
         self._of = 0  # number of its last line

@@ -95,6 +95,17 @@ class Database:
             raise Unreachable(_told(error)) from error
         return found
 
+    def check(self) -> None:
+        """See that the database answers, and the query gives what is needed. Raises Unreachable."""
+        try:
+            self._open()
+        except Unreachable:
+            raise
+        except Exception as error:
+            raise Unreachable(_told(error)) from error
+        finally:
+            self.close()
+
     def interrupt(self) -> None:
         """End the query that runs, from another thread, where the driver can do so without waiting (sqlite3)."""
         end = getattr(self._connection, "interrupt", None)

@@ -79,7 +79,7 @@ class SyslogSource:
     ) -> None:
         self.name = f"syslog:{listen}"
         self.format: str | None = format_name
-        self._listen, self._tls = listen, tls
+        self.listen, self.tls = listen, tls
         self._connections, self._longest = connections, longest
         self._receiver: Receiver | None = None
         self._tried: datetime | None = None
@@ -121,7 +121,7 @@ class SyslogSource:
 
     def skip(self, now: datetime) -> None:
         """Drop what UDP senders sent: to stop reading would lose it, and not count it. TCP senders wait."""
-        if self._receiver is None or self._listen.scheme != "udp":
+        if self._receiver is None or self.listen.scheme != "udp":
             return
         got = self._receiver.receive(now, _BURST)
         self._skipped += len(got.messages) + got.dropped
@@ -134,11 +134,11 @@ class SyslogSource:
 
     def bind(self) -> None:
         """Take the address. Raises OSError, TlsError."""
-        listen = self._listen
+        listen = self.listen
         if listen.scheme == "udp":
             self._receiver = Datagrams(listen.host, listen.port)
         else:
-            tls = self._tls if listen.scheme == "tls" else None
+            tls = self.tls if listen.scheme == "tls" else None
             self._receiver = Connections(listen.host, listen.port, tls, most=self._connections, longest=self._longest)
 
     def _bind(self, now: datetime) -> list[str]:
@@ -148,7 +148,7 @@ class SyslogSource:
         try:
             self.bind()
         except (OSError, TlsError) as error:
-            return [unheard(self._listen, error)]
+            return [unheard(self.listen, error)]
         return []
 
     def _records(self, got: Received) -> Iterator[Record]:

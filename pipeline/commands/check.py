@@ -15,6 +15,7 @@ from pipeline.adapters import build_policy, open_channels
 from pipeline.commands.options import config_option, load_config
 from pipeline.config import ConfigError
 from pipeline.indexes import IndexUnavailable, Query
+from pipeline.reaching import reached
 from pipeline.settings import Config
 from pipeline.state import StateError, folder
 from pipeline.streams import EVENTS, StreamUnavailable
@@ -34,16 +35,16 @@ class Finding:
 
 @click.command()
 @config_option
-@click.option("--offline", is_flag=True, help="Leave out stream and index; look at the files alone.")
+@click.option("--offline", is_flag=True, help="Leave out stream, index, ports and databases; look at the files alone.")
 def check(path: Path | None, offline: bool) -> None:
     """Check that all is as it should be: config, rules, lists, sources, stream, index.
 
     Faults of the config and of rules begin with file:line. Exit 1 if anything is at fault.
     """
     config = load_config(path)
-    findings = [*_owners(), *_state(config), *_sources(config), *_rules(config), *_routes(config)]
+    findings = [*_owners(), *_state(config), *_sources(config), *_rules(config), *_routes(config), *_templates(config)]
     if not offline:
-        findings += [*_stream(config), *_index(config)]
+        findings += [*_reached(config), *_stream(config), *_index(config)]
     for finding in findings:
         colour = {True: "green", False: "red", None: "yellow"}[finding.ok]
         word = {True: "ok", False: "fault", None: "warning"}[finding.ok]
@@ -74,6 +75,14 @@ def _sources(config: Config) -> Iterator[Finding]:
         yield Finding(False, "no source can be read: nothing would be watched")
 
 
+def _reached(config: Config) -> Iterator[Finding]:
+    try:
+        for one in reached(config):
+            yield Finding(one.ok, f"{one.what}: {one.note}")
+    except StateError:
+        pass  # told already
+
+
 def _rules(config: Config) -> Iterator[Finding]:
     rules = app.open_rules(config)
     for fault in rules.faults:
@@ -91,6 +100,21 @@ def _routes(config: Config) -> Iterator[Finding]:
         return
     for name, found in channels.items():
         yield Finding(True, f"receiver {name}: {', then '.join(channel.kind for channel in found)}")
+
+
+def _templates(config: Config) -> Iterator[Finding]:
+    if config.templates is None:
+        return
+    from pipeline.templates import faults
+
+    try:
+        found = list(faults(config, app.open_rules(config), app.now()))
+    except ConfigError as error:
+        yield Finding(False, str(error))
+        return
+    yield from (Finding(False, str(fault)) for fault in found)
+    if not found:
+        yield Finding(True, f"templates in {config.templates}: tried on a sample of each alert")
 
 
 def _stream(config: Config) -> Iterator[Finding]:
