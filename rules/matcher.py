@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -15,10 +15,12 @@ from rules.evaluate import Decide, compiled, fields_of
 from rules.event import Fields, Value
 from rules.logsource import ORIGIN_FIELDS, Origin, Sees, origin, sees
 from rules.ruleset import RuleSet
+from rules.sieve import Sieve, reader
 from rules.sigma import Rule
 
 State: TypeAlias = Literal["holds", "between", "clear"]
 _ORIGINS_KEPT = 10_000
+_CRON: Final = ("cron", "crond", "CRON", "CROND")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,43 +34,40 @@ class Hit:
 Judge: TypeAlias = Callable[[Fields], Hit | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The rules that events of some origins are seen by."""
-
-    index: Index[Judge]
-    candidates: Callable[[object, Fields], list[Judge]]  # for an event's struct
-
-
 class Matcher:
     """A rule set, ready to judge events one at a time. Keeps nothing of them but what values meant."""
 
-    def __init__(self, ruleset: RuleSet) -> None:
+    def __init__(self, ruleset: RuleSet, also: Sequence[str] = ()) -> None:
+        """`also`: further fields that whoever reads a record wants of it."""
         self._rules: list[tuple[Sees, p.Predicate, Judge]] = [
             (sees(rule.logsource), _asked(rule), _judge(rule)) for rule in ruleset.rules if not rule.missing
         ]
-        names = dict.fromkeys(ORIGIN_FIELDS)
-        names.update(dict.fromkeys(name for _, asked, _ in self._rules for name in sorted(fields_of(asked))))
-        self._attributes = {name: f"f{place}" for place, name in enumerate(names)}
-        self._decode = reader(self._attributes)
-        self._origin_key = attrgetter(*(self._attributes[name] for name in ORIGIN_FIELDS[:6]))
-        self._program = attrgetter(self._attributes["process.name"])
-        self._views: dict[tuple[int, ...], _View | None] = {}
-        self._by_origin: dict[object, _View | None] = {}
+        self._head = {name: f"f{place}" for place, name in enumerate(dict.fromkeys((*ORIGIN_FIELDS, *also)))}
+        _, self.read = reader(self._head)
+        self._origin_key = attrgetter(*(self._head[name] for name in ORIGIN_FIELDS))
+        self._views: dict[tuple[int, ...], Sieve[Judge] | None] = {}
+        self._by_origin: dict[object, Sieve[Judge] | None] = {}
 
     def match(self, fields: Fields) -> list[Hit]:
         """Return every rule that sees the event and has something to say of it."""
         view = self._view(origin(fields))
         if view is None:
             return []
-        return [hit for judge in view.index.candidates(fields) if (hit := judge(fields)) is not None]
+        return [hit for judge in view.candidates(fields) if (hit := judge(fields)) is not None]
 
     def match_json(self, record: bytes) -> tuple[list[Hit], Fields]:
         """The same for an event as it lies in the stream, decoding no more than needed; its fields if there are hits.
 
         Raises msgspec.DecodeError for what is no JSON object.
         """
-        event = self._decode(record)
+        return self.match_read(self.read(record), record)
+
+    def wanted(self, names: Sequence[str]) -> Callable[[object], tuple[object, ...]]:
+        """Return what gets these fields (two or more, of ORIGIN_FIELDS and `also`) out of a record that was `read`."""
+        return attrgetter(*(self._head[name] for name in names))
+
+    def match_read(self, event: object, record: bytes) -> tuple[list[Hit], Fields]:
+        """The same for a record that was `read`."""
         key = self._key(event)
         try:
             view = self._by_origin[key]
@@ -76,48 +75,45 @@ class Matcher:
             view = self._remember(key, event)
         if view is None:
             return [], {}
-        fields = _whole(record) if view.index.reads_everything else {}
-        judges = view.candidates(event, fields)
-        if not judges:
+        if type(event) is not view.kind:
+            self.read = view.read  # events of a kind come in runs
+            event = view.read(record)
+        triggered = view.narrow(event, record)
+        if not triggered:
             return [], {}
-        fields = fields or _whole(record)
+        judges, fields = view.caught(triggered, record)
         return [hit for judge in judges if (hit := judge(fields)) is not None], fields
 
     def _key(self, event: object) -> object:
-        module, dataset, kind, category, class_, database = self._origin_key(event)
-        program = self._program(event)
-        cron = program if program in ("cron", "crond", "CRON", "CROND") else None
-        return module, dataset, kind, tuple(category) if type(category) is list else category, class_, database, cron
+        *key, program = self._origin_key(event)
+        if program in _CRON:
+            key.append("cron")
+        return tuple(key)
 
-    def _remember(self, key: object, event: object) -> _View | None:
+    def _remember(self, key: object, event: object) -> Sieve[Judge] | None:
         if len(self._by_origin) >= _ORIGINS_KEPT:
             self._by_origin.clear()
-        read = {name: getattr(event, self._attributes[name]) for name in ORIGIN_FIELDS}
+        read = {name: getattr(event, self._head[name]) for name in ORIGIN_FIELDS}
         present = {name: value for name, value in read.items() if value is not None}
+        category = present.get("event.category")
+        if type(category) is tuple:
+            present["event.category"] = list(category)
         view = self._by_origin[key] = self._view(origin(present))
         return view
 
-    def _view(self, where: Origin) -> _View | None:
+    def _view(self, where: Origin) -> Sieve[Judge] | None:
         seen = tuple(place for place, (sees_it, _, _) in enumerate(self._rules) if sees_it(where))
         if seen not in self._views:
             self._views[seen] = self._built([self._rules[place] for place in seen]) if seen else None
         return self._views[seen]
 
-    def _built(self, rules: Sequence[tuple[Sees, p.Predicate, Judge]]) -> _View:
-        index = Index([(asked, judge) for _, asked, judge in rules])
-        return _View(index, index.reading(self._attributes))
+    def _built(self, rules: Sequence[tuple[Sees, p.Predicate, Judge]]) -> Sieve[Judge]:
+        return Sieve(Index([(asked, judge) for _, asked, judge in rules]), self._head, _whole)
 
 
 def _whole(record: bytes) -> Fields:
     fields: Fields = msgspec.json.decode(record)
     return fields
-
-
-def reader(attributes: dict[str, str]) -> Callable[[bytes], object]:
-    """Return a decoder of only these fields. Absent and null are both None: the index need not tell them apart."""
-    fields: list[tuple[str, type, object]] = [(attribute, Any, None) for attribute in attributes.values()]
-    renamed = {attribute: name for name, attribute in attributes.items()}
-    return msgspec.json.Decoder(msgspec.defstruct("Read", fields, rename=renamed, gc=False)).decode
 
 
 def _asked(rule: Rule) -> p.Predicate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from rules.compile import Index
 from rules.evaluate import compiled
-from rules.matcher import reader
 from rules.ruleset import load
+from rules.sieve import Sieve
 from tests.rules import generate, naive
 
 
@@ -154,20 +155,45 @@ def test_a_naive_evaluator_agrees(rule: dict[str, Any], events: list[dict[str, A
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(generate.rule(), min_size=1, max_size=8), st.lists(generate.event, min_size=1, max_size=8))
+@given(
+    st.lists(generate.rule(), min_size=1, max_size=8), st.lists(generate.event, min_size=1, max_size=8), st.booleans()
+)
 def test_the_compiled_rule_set_agrees_with_the_naive_evaluator(
-    rules: list[dict[str, Any]], events: list[dict[str, Any]]
+    rules: list[dict[str, Any]], events: list[dict[str, Any]], escaped: bool
 ) -> None:
     named = [rule | {"title": f"rule {number}"} for number, rule in enumerate(rules)]
     ruleset = load([("t.yml", yaml.safe_dump_all(named, allow_unicode=True))], {})
-    index = Index([(rule.predicate, (rule, compiled(rule.predicate))) for rule in ruleset.rules])
-    attributes = {name: f"f{place}" for place, (name, _) in enumerate(index.fields)}
-    decode, candidates = reader(attributes), index.reading(attributes)
+    predicates = [(rule.predicate, (rule, compiled(rule.predicate))) for rule in ruleset.rules]
+    index, sieve = Index(predicates), Sieve(Index(predicates), {}, msgspec.json.decode)
     loaded = {rule.about.title for rule in ruleset.rules}
     for event in events:
         held = {rule.about.title for rule, holds in index.candidates(event) if holds(event)}
-        found = candidates(decode(json.dumps(event).encode()), event)
+        record = json.dumps(event, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+        triggered = sieve.narrow(sieve.read(record), record)
+        found = sieve.caught(triggered, record)[0] if triggered else []
         assert held == {rule.about.title for rule, holds in found if holds(event)}
         assert held == {rule["title"] for rule in named if rule["title"] in loaded and naive.matches(rule, event)}, (
             event
         )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(generate.rule(), min_size=1, max_size=8),
+    st.lists(generate.event, min_size=1, max_size=6),
+    st.lists(generate.event, min_size=1, max_size=6),
+)
+def test_what_was_learnt_of_events_changes_nothing_of_what_matches(
+    rules: list[dict[str, Any]], learnt: list[dict[str, Any]], events: list[dict[str, Any]]
+) -> None:
+    named = [rule | {"title": f"rule {number}"} for number, rule in enumerate(rules)]
+    ruleset = load([("t.yml", yaml.safe_dump_all(named, allow_unicode=True))], {})
+    index = Index([(rule.predicate, (rule, compiled(rule.predicate))) for rule in ruleset.rules])
+    index.learn(learnt)
+    sieve = Sieve(index, {}, msgspec.json.decode)
+    for event in events:
+        record = msgspec.json.encode(event)
+        triggered = sieve.narrow(sieve.read(record), record)
+        found = sieve.caught(triggered, record)[0] if triggered else []
+        held = {rule.about.title for rule, holds in found if holds(event)}
+        assert held == {rule.about.title for rule in ruleset.rules if compiled(rule.predicate)(event)}
