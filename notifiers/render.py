@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from jinja2 import BaseLoader, ChoiceLoader, DictLoader, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, FunctionLoader, PackageLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from notifiers.blocks import blocks
@@ -77,7 +77,12 @@ class Renderer:
     def __init__(
         self, templates: Mapping[str, str] | None = None, *, config: Sequence[str] = (), buttons: bool = False
     ) -> None:
-        loaders: list[BaseLoader] = [DictLoader(dict(templates or {})), PackageLoader("notifiers")]
+        own = dict(templates or {})
+        # With a name as the file's, a fault's traceback says in which template and line it happened.
+        loaders: list[BaseLoader] = [
+            FunctionLoader(lambda name: (own[name], name, lambda: True) if name in own else None),
+            PackageLoader("notifiers"),
+        ]
         self._templates = ImmutableSandboxedEnvironment(
             loader=ChoiceLoader(loaders),
             autoescape=lambda name: name is not None and name.endswith(".html"),

@@ -140,13 +140,14 @@ def open_means(config: Config) -> Means:
     from pipeline.keys import commands_key
     from pipeline.roles.intents import Intents
     from pipeline.roles.notify import Means
+    from pipeline.roles.recall import Recall
     from pipeline.roles.writer import Writer
     from pipeline.templates import texts
 
     buttons = config.console.slack_signing_secret_file is not None
     renderer = Renderer(texts(config), config=config.options, buttons=buttons)
     intents = Intents(state.folder(config) / "intents.ndjson")
-    return Means(commands_key(config), Writer(renderer), intents)
+    return Means(commands_key(config), Writer(renderer, Recall(partial(open_index, config))), intents)
 
 
 def _email(config: Config, to: Sequence[str]) -> Channel:

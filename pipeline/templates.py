@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from notifiers.render import TEMPLATES
+from collections.abc import Iterator
+from datetime import datetime
+
+from notifiers.proofread import blots
+from notifiers.render import TEMPLATES, Renderer
 from pipeline.config import ConfigError, Fault
 from pipeline.settings import Config
+from rules.ruleset import RuleSet
+from rules.telling import told
 
 
 def texts(config: Config) -> dict[str, str]:
@@ -24,3 +30,14 @@ def texts(config: Config) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError([Fault(str(path), 1, "", f"cannot be read: {error}")]) from error
     return found
+
+
+def faults(config: Config, rules: RuleSet, now: datetime) -> Iterator[Fault]:
+    """Yield what is wrong with the templates, tried on a sample of each rule's alert. Raises ConfigError."""
+    found = texts(config)
+    if config.templates is None:
+        return
+    renderer = Renderer(found, config=config.options)
+    about = [*(told(one) for one in rules.rules), *(told(one) for one in rules.correlations)]
+    for blot in blots(renderer, about, now):
+        yield Fault(str(config.templates.expanduser() / blot.template), blot.line, "", blot.fault)

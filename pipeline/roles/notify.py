@@ -124,6 +124,7 @@ class Notify:
     def close(self) -> None:
         """Let the sends under way end; the next owner tells again, marked, what could not be written down."""
         self._postman.close(timeout=5.0)
+        self._writer.close()
         if self._now is not None:
             self._hear(self._now)
 

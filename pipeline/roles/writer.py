@@ -29,6 +29,8 @@ class Recollection(Protocol):
         """Return what is known, or None while nothing is."""
         ...
 
+    def close(self) -> None: ...
+
 
 class Writer:
     """Renders sends. A fault in a template costs the form of the message, never the message."""
@@ -46,6 +48,10 @@ class Writer:
         self._asked[alert.id] = now
         while len(self._asked) > _MOST:
             del self._asked[next(iter(self._asked))]
+
+    def close(self) -> None:
+        if self._recollection is not None:
+            self._recollection.close()
 
     def waits(self, send: Send, now: datetime) -> bool:
         """Say whether an answer may still come within PATIENCE."""
