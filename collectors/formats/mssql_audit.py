@@ -97,6 +97,7 @@ _PLAIN: Final = (
     "server_instance_name",
     "application_name",
     "session_server_principal_name",
+    "database_name",
     "schema_name",
     "sequence_number",
     "audit_file_offset",
@@ -268,8 +269,7 @@ def _object(row: dict[str, str], fields: Fields) -> None:
         if kind in ("table", "view"):
             fields["db.collection.name"] = f"{row['schema_name']}.{name}" if row.get("schema_name") else name
         if kind == "database":
-            fields.setdefault("db.namespace", name)
-            fields["tocsin.db.target"] = name  # a restore runs in master: what it is done to is what matters
+            fields["db.namespace"] = name  # a restore runs in master: what matters is the database that it is done to
     rows = row.get("affected_rows", "")
     if rows.isdecimal() and rows.isascii() and len(rows) < 19:
         fields["mssql.audit.affected_rows"] = int(rows)

@@ -46,6 +46,8 @@ _EVENTS: Final = tuple(
         (r"Starting up database '(.*?)'\.", "other", "STARTUP DATABASE", "success"),
     )
 )
+_DEVICE: Final = re.compile(r".*device information: \((?:FILE=\d+, )?TYPE=\w+: \{'(.*?)'", re.DOTALL)
+_PROCESSED: Final = re.compile(r"(BACKUP|RESTORE) (DATABASE|LOG)(?: WITH \w+)? successfully processed (\d{1,18}) pages")
 _OPTION: Final = re.compile(
     r"Configuration option '(.*?)' changed from (\S+) to (\S+)\. Run the RECONFIGURE", re.DOTALL
 )
@@ -132,6 +134,15 @@ def _login(verdict: str, rest: str, fields: Fields) -> None:
 
 
 def _database(message: str, fields: Fields) -> None:
+    processed = _PROCESSED.match(message)
+    if processed is not None:
+        verb, what, pages = processed.groups()
+        fields["db.operation.name"] = f"{verb} {what}"
+        fields["tocsin.db.kind"] = "backup" if verb == "BACKUP" else "restore"
+        fields["event.action"] = f"{verb}-{what}".lower()
+        fields["event.outcome"] = "success"
+        fields["mssql.log.pages"] = int(pages)
+        return
     for pattern, kind, operation, outcome in _EVENTS:
         found = pattern.match(message)
         if found is None:
@@ -143,6 +154,9 @@ def _database(message: str, fields: Fields) -> None:
         fields["tocsin.db.object_type"] = "database"
         fields["event.action"] = str(fields["db.operation.name"]).lower().replace(" ", "-")
         fields["event.outcome"] = outcome
+        device = _DEVICE.match(message) if kind in ("backup", "restore") else None
+        if device is not None:
+            fields["file.path"] = device[1]
         return
 
 

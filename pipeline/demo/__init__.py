@@ -12,7 +12,13 @@ import yaml
 from pipeline.settings import duration
 from rules.event import rfc3339
 
-LOGS = {"auth.log": "syslog", "postgresql.log": "postgresql", "metrics.log": "json"}
+LOGS = {
+    "auth.log": "syslog",
+    "postgresql.log": "postgresql",
+    "metrics.log": "json",
+    "sqlserver-audit.json": "mssql-audit",
+    "ERRORLOG": "mssql-errorlog",
+}
 PREFIX = "%m [%p] %q%u@%d %r "
 
 
@@ -51,4 +57,11 @@ def day() -> Day:
 
 
 def _stamp(log: str, moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S.000 UTC") if log == "postgresql.log" else rfc3339(moment)
+    return moment.strftime(_STAMPS[log]) if log in _STAMPS else rfc3339(moment)
+
+
+_STAMPS = {
+    "postgresql.log": "%Y-%m-%d %H:%M:%S.000 UTC",
+    "sqlserver-audit.json": "%Y-%m-%d %H:%M:%S.0000000",
+    "ERRORLOG": "%Y-%m-%d %H:%M:%S.00",
+}

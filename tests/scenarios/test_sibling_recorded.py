@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,9 +29,10 @@ RULES = load(
     ],
     {},
 )
+Naming = Sequence[tuple[Mapping[str, str], str, Sequence[str]]]
 CTX = Context(received=datetime(2026, 11, 22, 11, 0, tzinfo=UTC))
-BY_NAME = [({"db.namespace": "*_Production"}, "production", ()), ({"db.namespace": "*_Staging"}, "staging", ())]
-BY_SERVER = [
+BY_NAME: Naming = [({"db.namespace": "*_Production"}, "production", ()), ({"db.namespace": "*_Staging"}, "staging", ())]
+BY_SERVER: Naming = [
     ({"mssql.audit.server_instance_name": "SQLPROD*"}, "production", ("db.namespace",)),
     ({"mssql.audit.server_instance_name": "SQLSTAGE*"}, "staging", ("db.namespace",)),
 ]  # fmt: skip
@@ -52,7 +54,7 @@ additional_information:
 """
 
 
-def told(name: str, log: str, environments: list[tuple[dict[str, str], str, tuple[str, ...]]]) -> list[Shown]:
+def told(name: str, log: str, environments: Naming) -> list[Shown]:
     """Return the pages that the shipped sibling rules make of a recorded log."""
     known = Environments.of(environments, "unknown")
     joiner, matcher, replay = Joiner(FORMATS[name]), Matcher(RULES), Replay(RULES, every=False)
