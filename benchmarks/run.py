@@ -14,6 +14,7 @@ ALL = {
     "collector": "a collector at rest, and `tocsin --help`",
     "page": "from a line in a log to the page, each engine",
     "path": "the whole path, events a second, each engine",
+    "chain": "what sequence and seal cost the collecting role",
     "formats": "lines a CPU second by format, against a chain of `re`",
     "detection": "events a CPU second against a naive evaluator",
     "index": "the embedded index against bare SQLite",

@@ -30,6 +30,7 @@ from rules.event import Value
 
 BLOCK: Final = 8  # seals that the head takes in at a time
 MAC: Final = "tocsin.chain.mac"
+_SEAL: Final = b"tocsin.seal"  # BLAKE2's personalization: no other hash of ours can be taken for a seal
 _MARK: Final = b',"tocsin.chain.mac":"'
 _TAIL: Final = len(_MARK) + 32 + len(b'"}')
 _HEX: Final = re.compile(rb"[0-9a-f]{32}")
@@ -53,7 +54,11 @@ class Key:
 
     def seal(self, body: bytes) -> bytes:
         """Return the seal of a record's bytes: 16 bytes."""
-        return blake2b(body, key=self.secret, digest_size=16, person=b"tocsin.seal").digest()
+        return blake2b(body, key=self.secret, digest_size=16, person=_SEAL).digest()
+
+    def sealer(self) -> blake2b:
+        """Return a hash that has taken the key in: a copy of it seals a record."""
+        return blake2b(key=self.secret, digest_size=16, person=_SEAL)
 
 
 @dataclass(slots=True)
@@ -90,7 +95,9 @@ class Chain:
         self._writer = writer
         self.epoch = epoch
         self._links = dict(links or {})
+        self._names: dict[str, str] = {}
         self.key = key
+        self._sealer = key.sealer()
 
     @property
     def links(self) -> Mapping[str, Link]:
@@ -99,21 +106,22 @@ class Chain:
 
     def seal(self, name: str, fields: dict[str, Value]) -> bytes:
         """Return the next record of the chain `name`, as it leaves the host; `fields` is the callee's to keep."""
-        link = self._links.get(name)
-        if link is None:
-            link = self._links[name] = Link(self.epoch)
+        link = self._links.get(name) or self._links.setdefault(name, Link(self.epoch))
         fields["event.sequence"] = link.sequence + 1
         fields["tocsin.chain.epoch"] = link.epoch
         fields["tocsin.chain.key"] = self.key.index
-        fields["tocsin.writer"] = f"{self._writer}/{name}"
+        fields["tocsin.writer"] = self._names.get(name) or self._names.setdefault(name, f"{self._writer}/{name}")
         body = _encoder.encode(fields)
-        mac = self.key.seal(body)
+        sealer = self._sealer.copy()
+        sealer.update(body)
+        mac = sealer.digest()
         link.add(mac)
-        return b'%b%b%b"}' % (body[:-1], _MARK, mac.hex().encode())
+        return body[:-1] + _MARK + mac.hex().encode() + b'"}'
 
     def ratchet(self) -> Key:
         """Go on with the next key and return it; whoever stores keys puts it in the place of the old one."""
         self.key = self.key.ratcheted()
+        self._sealer = self.key.sealer()
         return self.key
 
 

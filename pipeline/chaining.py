@@ -120,13 +120,15 @@ class Sealing:
         return [self._began(reason, saved, now)]
 
     def seal(self, priority: str, fields: dict[str, Value]) -> bytes:
-        """Return the next record of its chain; a record of a source is counted as the source's."""
-        source = fields.get("tocsin.source")
-        if fields["tocsin.record"] == "heartbeat":
+        """Return the next record of its chain; a record of a source is counted as the source's. What has no class is
+        a heartbeat."""
+        class_, source = fields.get("tocsin.class"), fields.get("tocsin.source")
+        if class_ is None:
             fields["tocsin.source.records"] = self._counts.get(str(source), 0)
-        elif isinstance(source, str):
+            return self._chain.seal(f"{priority}/heartbeat", fields)
+        if isinstance(source, str):
             self._counts[source] = self._counts.get(source, 0) + 1
-        return self._chain.seal(f"{priority}/{fields.get('tocsin.class', 'heartbeat')}", fields)
+        return self._chain.seal(f"{priority}/{class_}", fields)
 
     def positions(self) -> dict[str, str]:
         """Return what goes into the commit of the records that were sealed."""
