@@ -40,7 +40,7 @@ class Log:
 def log(wal: Buffer) -> Log:
     """Return the frames of finished transactions in order. Frames of an older round have another salt.
 
-    Only the frame that ends the last transaction is checked: rows have sums of their own.
+    Only those of the last transaction are checked, which a power cut may have torn: rows have sums of their own.
     """
     whole = range(_WAL_HEADER, len(wal) - _FRAME + 1, _FRAME)
     if not whole:
@@ -49,8 +49,8 @@ def log(wal: Buffer) -> Log:
     ours = [at for at in whole if bytes(wal[at + 8 : at + 16]) in salts]
     ends = [n for n, at in enumerate(ours) if _number(wal[at + 4 : at + 8])]
     ours, torn = ours[: ends[-1] + 1] if ends else [], 0
-    if ours and not _checks(wal, ours[-1]):  # those before it were on the disk before it was begun
-        before = ends[-2] + 1 if len(ends) > 1 else 0
+    before = ends[-2] + 1 if len(ends) > 1 else 0
+    if not all(_checks(wal, at) for at in ours[before:]):  # those before it were on the disk before it was begun
         ours, torn = ours[:before], (len(ours) - before) * _FRAME
     pages = [(_number(wal[at : at + 4]), wal[at + 24 : at + _FRAME], _number(wal[at + 4 : at + 8]) > 0) for at in ours]
     return Log(pages, torn)

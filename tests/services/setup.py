@@ -25,6 +25,8 @@ PACKAGES = {
     "/usr/bin/ssh": "openssh-client",
     "/usr/sbin/rsyslogd": "rsyslog",
     "/usr/bin/sudo": "sudo",
+    "/usr/bin/strace": "strace",
+    "/usr/sbin/logrotate": "logrotate",
     "/usr/lib/systemd/systemd-journal-remote": "systemd-journal-remote",
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")
@@ -33,7 +35,10 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 def main() -> int:
     """Fetch everything; always 0, since a missing part is told by the tests that need it."""
     parts: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("system packages (PostgreSQL with pgaudit, MariaDB, sshd, rsyslog, sudo, journal-remote)", packages),
+        (
+            "system packages (PostgreSQL with pgaudit, MariaDB, sshd, rsyslog, logrotate, sudo, journal-remote, strace)",
+            packages,
+        ),
         ("Kafka", lambda: (cache.java_home(17), kafka.libraries())),
         ("Elasticsearch", lambda: (cache.java_home(21), elasticsearch.distribution())),
     )
