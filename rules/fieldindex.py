@@ -71,13 +71,13 @@ class FieldIndex:
             if least > 1:
                 self._least[least] = self._least.get(least, 0) | bit
 
-    def mask(self, value: Value) -> int:
+    def mask(self, value: Value | tuple[Scalar, ...]) -> int:
         """Return the branches that a value (of any kind) does not rule out; regular expressions are not yet asked."""
         if isinstance(value, str):
             return self.of_text(value)
         if type(value) is int:
             return self.of_int(value)
-        if isinstance(value, list):
+        if isinstance(value, (list, tuple)):  # a tuple where what was read must be hashable, see rules/sieve.py
             return self.any_of([one for one in value if one is not None])
         return self.absent if value is None else self._one(value)
 

@@ -73,6 +73,8 @@ class Matcher:
             view = self._by_origin[key]
         except KeyError:
             view = self._remember(key, event)
+        except TypeError:  # a list or an object where a word is meant
+            view = self._seen_by(event)
         if view is None:
             return [], {}
         if type(event) is not view.kind:
@@ -93,13 +95,16 @@ class Matcher:
     def _remember(self, key: object, event: object) -> Sieve[Judge] | None:
         if len(self._by_origin) >= _ORIGINS_KEPT:
             self._by_origin.clear()
-        read = {name: getattr(event, self._head[name]) for name in ORIGIN_FIELDS}
+        view = self._by_origin[key] = self._seen_by(event)
+        return view
+
+    def _seen_by(self, event: object) -> Sieve[Judge] | None:
+        read = {name: getattr(event, attribute) for name, attribute in self._head.items()}
         present = {name: value for name, value in read.items() if value is not None}
         category = present.get("event.category")
         if type(category) is tuple:
             present["event.category"] = list(category)
-        view = self._by_origin[key] = self._view(origin(present))
-        return view
+        return self._view(origin(present))
 
     def _view(self, where: Origin) -> Sieve[Judge] | None:
         seen = tuple(place for place, (sees_it, _, _) in enumerate(self._rules) if sees_it(where))
