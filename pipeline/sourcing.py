@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, tzinfo
@@ -95,15 +94,16 @@ def _sources(settings: SourceSettings, config: Config) -> Iterator[Source]:
 
 
 def _journald(settings: JournaldSettings, config: Config) -> Source:
-    from collectors.sources.journald import AUTH_FACILITIES, JournaldSource
+    from collectors.sources.carried import carriers
+    from collectors.sources.journald import JournaldSource
 
-    carried = AUTH_FACILITIES if settings.facilities == "untailed" and _auth_is_tailed(config) else ()
-    return JournaldSource("journald", carried)
+    if settings.facilities == "all":
+        return JournaldSource("journald")
+    return JournaldSource("journald", carriers([path for one in config.sources for path in _tailed(one)]))
 
 
-def _auth_is_tailed(config: Config) -> bool:
-    paths = [path for settings in config.sources if isinstance(settings, FileSettings) for path in settings.paths]
-    return any(Path(path).name in ("auth.log", "secure") and os.access(path, os.R_OK) for path in paths)
+def _tailed(source: SourceSettings) -> list[str]:
+    return source.paths if isinstance(source, FileSettings) else []
 
 
 def syslog(settings: SyslogSettings) -> SyslogSource:
