@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import psutil
 
-from collectors.sources import Batch, Record
+from collectors.sources import Batch, Loss, Record
 from rules.event import Value
 
 # Images that are full by nature, and file systems of the kernel's own.
@@ -30,6 +30,7 @@ class HostMetricsSource:
         self._every = every.total_seconds()
         self._mounts = mounts
         self._last = 0  # the slot last sampled, in intervals since the epoch
+        self._skipped: list[int] = []  # slots that fell due while nothing could be taken: the first, and how many
 
     def open(self, position: str | None, now: datetime) -> None:
         self._last = int(position) if position else 0
@@ -42,7 +43,25 @@ class HostMetricsSource:
         time = datetime.fromtimestamp(slot * self._every, UTC)
         troubles: list[str] = []
         samples = [memory(), *self._file_systems(troubles)]
-        return Batch([self._record(slot, time, sample) for sample in samples], now, troubles)
+        losses = self._lost(len(samples))
+        return Batch([self._record(slot, time, sample) for sample in samples], now, troubles, losses)
+
+    def skip(self, now: datetime) -> None:
+        """Let what is due go by; the next `read` counts it."""
+        slot = int(now.timestamp() // self._every)
+        if slot > self._last:
+            first, count = self._skipped or (slot, 0)
+            self._skipped = [first, count + (slot - self._last if self._last else 1)]
+            self._last = slot
+
+    def _lost(self, samples: int) -> list[Loss]:
+        """Return what was skipped, with as many samples each time as there are now."""
+        if not self._skipped:
+            return []
+        (first, count), self._skipped = self._skipped, []
+        since = datetime.fromtimestamp(first * self._every, UTC)
+        reason = f"{self.name}: {count} samplings from {since:%H:%M:%S} UTC on were skipped: the journal had no room"
+        return [Loss(f"{self.name}:skipped:{first}".encode(), reason, records=count * samples)]
 
     def position(self, journalled: Sequence[Record]) -> str:
         return str(max([record.end for record in journalled], default=self._last))
