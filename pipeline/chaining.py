@@ -142,7 +142,7 @@ class Sealing:
     def committed(self, now: datetime) -> None:
         """Go on behind a commit. A key that has served for a minute is replaced, and gone from the disk."""
         self._commits += 1
-        if now - self._ratcheted >= RATCHET_EVERY:
+        if abs(now - self._ratcheted) >= RATCHET_EVERY:
             self._ratcheted = now
             self._keys.write(self._chain.ratchet(), self._commits, sync=True)
         else:
@@ -153,7 +153,7 @@ class Sealing:
 
     def anchor(self, now: datetime) -> dict[str, Value] | None:
         """Return, now and then, the event that states every chain's head."""
-        if now - self._anchored < ANCHOR_EVERY:
+        if abs(now - self._anchored) < ANCHOR_EVERY:
             return None
         self._anchored = now
         heads = _heads(self._chain.links)

@@ -80,7 +80,7 @@ class Feed:
                 self.lanes[record.lane] = Lane(Joiner(self.format), now)
             yield from self.lanes[record.lane].feed(record, now)
         for name, lane in list(self.lanes.items()):
-            if now - lane.since >= _HOLD:
+            if abs(now - lane.since) >= _HOLD:  # abs: the clock may go back
                 del self.lanes[name]
                 yield from lane.flush()
 

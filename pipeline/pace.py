@@ -21,4 +21,4 @@ class Pace:
     def holds(self, records: int, judged: int, now: datetime) -> bool:
         if judged != self._judged or self._moved is None:
             self._judged, self._moved = judged, now
-        return records - judged > self.ahead and now - self._moved < self.patience
+        return records - judged > self.ahead and abs(now - self._moved) < self.patience

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from collectors.assemble import Environments, Host, assemble, parts
-from collectors.own import loss_event
+from collectors.own import loss_event, own_event
 from collectors.sources import Loss, Perishable, Record
 from pipeline.chaining import Sealing
 from pipeline.feeds import Counts, Feed
@@ -20,6 +20,7 @@ from rules.event import Value, rfc3339
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT = timedelta(seconds=15)
+_JUMP = timedelta(minutes=1)  # between two steps: no step takes as long
 _BATCH = 2000
 _NO_ROOM = {
     priority: f"sources of priority {priority} are not read: the journal is full until its readers are back; "
@@ -46,12 +47,14 @@ class Collect:
         self._pending: tuple[_Rows, dict[str, str]] | None = None
         self._findings: Sequence[Loss] = ()  # of the journal itself, with the records that are pending
         self._pace = Pace()
+        self._stepped = datetime.min.replace(tzinfo=UTC)
         self._opened = False
         self._told: set[str] = set()
 
     def step(self, now: datetime) -> bool:
         if not self._opened:
             self._open(now)
+        self._heed_clock(now)
         if self._pending is None:
             self._pending = self._gather(now)
         rows, positions = self._pending
@@ -74,7 +77,23 @@ class Collect:
                 feed.counts = msgspec.json.decode(saved[f"count:{name}"], type=Counts)
             feed.source.open(saved.get(f"source:{name}"), now)
         self._own = self._sealing.open(saved, now)
+        self._stepped = now
         self._opened = True
+
+    def _heed_clock(self, now: datetime) -> None:
+        """Tell of a clock that jumped: times of records, and what is awaited, are off by as much."""
+        passed = now - self._stepped
+        self._stepped = now
+        if timedelta(0) <= passed < _JUMP:
+            return
+        message = (
+            f"the clock went back by {-passed}: check time synchronisation (chronyc tracking, timedatectl)"
+            if passed < timedelta(0)
+            else f"nothing was read for {passed}: the clock was set ahead, or the machine slept"
+        )
+        self._tell([message])
+        fields: dict[str, Value] = {"tocsin.clock.seconds": passed.total_seconds()}
+        self._own.append(own_event("clock-jump", message, self._host, now, origin=rfc3339(now).encode(), fields=fields))
 
     def _gather(self, now: datetime) -> tuple[_Rows, dict[str, str]]:
         said = self._said(now)
@@ -143,7 +162,7 @@ class Collect:
 
     def _beat(self, feed: Feed, up_to: datetime | None, now: datetime) -> list[tuple[str, bytes]]:
         """Return "source S has been read up to T", now and then, when nothing of it is held back."""
-        if up_to is None or feed.lanes or (feed.beat is not None and now - feed.beat < _HEARTBEAT):
+        if up_to is None or feed.lanes or (feed.beat is not None and abs(now - feed.beat) < _HEARTBEAT):
             return []
         feed.beat = now
         feed.counts.up_to = rfc3339(up_to)

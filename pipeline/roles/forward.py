@@ -82,7 +82,7 @@ class Forward:
 
     def _judges_are_behind(self, now: datetime) -> bool:
         """Ask now and then how far the judges are. Who may not ask need not wait for them."""
-        if self._looked is None or now - self._looked >= _LOOK_EVERY:
+        if self._looked is None or abs(now - self._looked) >= _LOOK_EVERY:
             self._looked = now
             try:
                 ends, judged = self._stream.ends(EVENTS), self._stream.committed(EVENTS, self._judge)

@@ -18,7 +18,7 @@ class Keep:
         self._last: datetime | None = None
 
     def step(self, now: datetime) -> bool:
-        if self._last is not None and now - self._last < _EVERY:
+        if self._last is not None and abs(now - self._last) < _EVERY:
             return False
         self._last = now
         for trim in self._trims:

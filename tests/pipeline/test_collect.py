@@ -258,3 +258,19 @@ def test_what_may_be_lost_is_told_once_to_whoever_runs_it(tmp_path: Path, caplog
     assert [record.getMessage() for record in caplog.records if "cut or replaced" in record.getMessage()] == [
         caplog.records[-1].getMessage()
     ]
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-1), timedelta(days=1)])
+def test_a_clock_that_jumps_is_told_and_stops_nothing(tmp_path: Path, jump: timedelta) -> None:
+    bench = Bench(tmp_path)
+    bench.steps()
+    bench.now += jump
+    bench.write(ROOT)
+    bench.steps(20)  # a second each: time for a heartbeat
+    assert [event["user.name"] for event in bench.events()] == ["root"]
+    told = [event["message"] for event in bench.own() if event["event.action"] == "clock-jump"]
+    assert len(told) == 1
+    assert ("went back" if jump < timedelta(0) else "set ahead") in str(told[0])
+    stored = bench.stream.journal.read(EVENTS, 0, 100_000)
+    beats = [row for row in stored if b'"tocsin.record":"heartbeat"' in row.value]
+    assert len(beats) >= 2
