@@ -189,20 +189,16 @@ class Notify:
         assert self._ledger is not None
         entries = []
         for stored in messages:
-            entry, letter = self._sorter.sorted(stored, now)
-            if letter is not None:
-                self._letters.append(letter)
-            if entry is not None:
-                self._ledger.apply(entry)
-                entries.append(entry)
-                self._foresee(entry, now)
+            found = self._sorter.sorted(stored, now)
+            if found.letter is not None:
+                self._letters.append(found.letter)
+            if found.entry is not None:
+                self._ledger.apply(found.entry)
+                entries.append(found.entry)
+                if found.alert is not None and any(send.alert for send in found.entry.intended):
+                    self._writer.foresee(found.alert, now)
         self._book.write(entries)
         self._post_letters()
-
-    def _foresee(self, entry: Entry, now: datetime) -> None:
-        for send in entry.intended[:1]:
-            if send.alert is not None:
-                self._writer.foresee(send.alert, now)
 
     def _post_letters(self) -> None:
         if not self._letters:

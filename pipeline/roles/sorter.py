@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -24,6 +25,15 @@ FORGED: Final = Rule(
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """What became of one record: what it causes, the dead letter that it is, the alert that it was."""
+
+    entry: Entry | None = None
+    letter: Message | None = None
+    alert: Alert | None = None
+
+
 class Sorter:
     """Reads the two topics in order. Commands before offset `obeyed` are read for their nonces alone."""
 
@@ -32,21 +42,22 @@ class Sorter:
         self._guard = guard
         self._obeyed = obeyed
 
-    def sorted(self, stored: Stored, now: datetime) -> tuple[Entry | None, Message | None]:
-        """Return the entry that a record causes, and the dead letter that it becomes; either may be none."""
+    def sorted(self, stored: Stored, now: datetime) -> Sorted:
+        """Return what a record causes."""
         cause = Cause(topic=stored.topic, offset=stored.offset)
         try:
             if stored.topic == ALERTS:
-                return self._judge.alert(Alert.model_validate_json(stored.value), cause, now), None
-            return self._command(Command.model_validate_json(stored.value), stored, now), None
+                alert = Alert.model_validate_json(stored.value)
+                return Sorted(self._judge.alert(alert, cause, now), alert=alert)
+            return Sorted(self._command(Command.model_validate_json(stored.value), stored, now))
         except Forged as error:
             entry = self._told(stored, str(error), now) if stored.offset >= self._obeyed else None
-            return entry, _letter(stored, error, now) if entry else None
+            return Sorted(entry, _letter(stored, error, now) if entry else None)
         except CommandError as error:
             refused = Entry(time=now, cause=cause, refused=str(error), command=_nonce(stored))
-            return refused, _letter(stored, error, now)
+            return Sorted(refused, _letter(stored, error, now))
         except Exception as error:  # one record's fault costs that record
-            return None, _letter(stored, error, now)
+            return Sorted(letter=_letter(stored, error, now))
 
     def _command(self, said: Command, stored: Stored, now: datetime) -> Entry | None:
         if said.verb not in VERBS and said.verb not in OTHERS:
