@@ -23,6 +23,7 @@ class Joiner:
     def __init__(self, format_: Format, limit: int = LIMIT) -> None:
         self._continues = format_.continues
         self._quoting = format_.quoting or (lambda _first: format_.quote)
+        self._leads = format_.leads
         self._quote: bytes | None = None
         self._open = False  # the record holds an odd number of quotes
         self._limit = limit
@@ -40,6 +41,8 @@ class Joiner:
             if self._joins(frame, text):
                 self._lines.append(frame)
                 self._size += len(frame.raw)
+                if self._leads is not None and self._first.startswith(self._leads):
+                    self._first = text
             else:
                 out += self.flush()
                 self._lines, self._first, self._size, self._open = [frame], text, len(frame.raw), False

@@ -14,11 +14,12 @@ import pytest
 
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.kafka import Kafka
+from tests.services.mariadb import Mariadb
 from tests.services.postgres import Postgres
 from tests.services.process import CannotServe
 from tests.services.sshd import Sshd
 
-SERVERS = frozenset({"kafka", "elasticsearch", "postgres", "sshd"})
+SERVERS = frozenset({"kafka", "elasticsearch", "postgres", "mariadb", "sshd"})
 
 
 class Server(Protocol):
@@ -75,6 +76,12 @@ def elasticsearch() -> Iterator[Elasticsearch]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with serving("postgres", Postgres) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Mariadb]:
+    with serving("mariadb", Mariadb) as server:
         yield server
 
 

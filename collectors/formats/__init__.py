@@ -45,6 +45,7 @@ class Format:
 
     Where `quote` is set that mark alone decides: a record goes on while it holds an odd number of them, so that a
     line break in a quoted value cannot begin a forged record. `continues` then is the nearest that two lines allow.
+    `leads`, where set, begins a first line that only leads (a time above an entry): the line after it is the first.
     `quoting(first)`, where set, says for each record by which mark, if any (`auto` does not know before).
     """
 
@@ -53,3 +54,4 @@ class Format:
     continues: Callable[[str, str], bool] | None = None
     quote: str | None = None
     quoting: Callable[[str], str | None] | None = None
+    leads: str | None = None

@@ -15,6 +15,7 @@ _SHAPES: Final = (
     (re.compile(r"\ufeff?<Event[ >]"), ("windows-event",)),
     (re.compile(r"\s*<(?:AUDIT_RECORD|AUDIT>|/AUDIT>|\?xml)"), ("mysql-audit-xml",)),
     (re.compile(r"AUDIT: "), ("pgaudit",)),
+    (re.compile(r"\S+, Version: \S.*started with:", re.ASCII), ("mysql-general",)),
     (re.compile(r"# (?:Time|User@Host): "), ("mysql-slow",)),
     (re.compile(r"\d{8} \d\d:\d\d:\d\d,"), ("mariadb-audit",)),
     (re.compile(r"\d{6} [ \d]\d:\d\d:\d\d"), ("mysql-general", "mysql-error")),
@@ -94,4 +95,4 @@ def quoting(first: str) -> str | None:
     return FORMATS[candidates(first)[0]].quote
 
 
-FORMAT = Format("auto", parse, continues, quoting=quoting)
+FORMAT = Format("auto", parse, continues, quoting=quoting, leads="# Time: ")  # mysql-slow's

@@ -33,7 +33,8 @@ _CONNECT: Final = re.compile(
     r"(?P<user>.*)@(?P<host>\S*?)(?: (?:on (?P<db>.*?))?(?: using (?P<how>[\w/ ]+))?| as (?P<as>.*))?$", re.DOTALL
 )
 _DENIED: Final = re.compile(r"Access denied for user '(.*)'@'([^'@]*)'", re.DOTALL)
-_HEADER: Final = re.compile(r"\S+, Version: .*started with:|Tcp port: |Time +Id Command +Argument")
+# What the server writes above the first entry after each start, into the slow log too.
+HEADER: Final = re.compile(r"\S+, Version: .*started with:", re.ASCII)
 
 
 def parse(text: str, ctx: Context) -> Parsed:
@@ -49,7 +50,7 @@ def parse(text: str, ctx: Context) -> Parsed:
     }
     found = _LINE.match(text)
     if found is None:
-        if _HEADER.match(text):
+        if HEADER.match(text):
             return Parsed(None, fields)
         raise ParseError("no line of MySQL's general log: no connection and command")
     fields["mysql.thread_id"] = int(found["id"]) if len(found["id"]) < 19 else found["id"]
@@ -113,7 +114,7 @@ def _connect(argument: str, fields: Fields) -> None:
 
 def continues(first: str, line: str) -> bool:
     """Say whether `line` goes on in a statement: it begins no command of its own."""
-    return _LINE.match(line) is None and _HEADER.match(line) is None
+    return _LINE.match(line) is None and HEADER.match(line) is None
 
 
 FORMAT = Format("mysql-general", parse, continues)

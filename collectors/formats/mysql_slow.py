@@ -14,7 +14,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, Parsed, ParseError, when
+from collectors.formats import Context, Format, Parsed, ParseError, mysql_general, when
 from collectors.formats.address import source
 from collectors.formats.sql import describe
 from rules.event import Value
@@ -48,6 +48,8 @@ def parse(text: str, ctx: Context) -> Parsed:
         "db.system.name": "mysql",
         "message": text,
     }
+    if mysql_general.HEADER.match(text):
+        return mysql_general.parse(text, ctx)
     if not text.startswith(("# ", "SET timestamp=")):
         raise ParseError("no entry of a slow query log: no line with #")
     lines = text.split("\n")
@@ -124,9 +126,10 @@ def _statement(lines: list[str], time: datetime | None, fields: Fields) -> tuple
 
 def continues(first: str, line: str) -> bool:
     """Say whether `line` is of the same entry: an entry begins with # Time, or with # User@Host where that lacks."""
-    if line.startswith("# Time: "):
+    if line.startswith("# Time: ") or mysql_general.HEADER.match(line):
         return False
-    return not (line.startswith("# User@Host: ") and not first.startswith("# Time: "))
+    return not (line.startswith("# User@Host: ") and not first.startswith(_LEAD))
 
 
-FORMAT = Format("mysql-slow", parse, continues)
+_LEAD: Final = "# Time: "  # older servers write it once a second, whatever number of entries follows
+FORMAT = Format("mysql-slow", parse, continues, leads=_LEAD)
