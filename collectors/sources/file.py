@@ -24,7 +24,7 @@ from collectors.sources.trail import Found, Trail
 _HEARD: Final = 0.001  # seconds between sweeps, for each file, where inotify speaks: a sweep costs a tenth of a percent
 _DEAF: Final = 0.0001  # and where it does not
 _OFTEN: Final = 0.1  # a sweep that is due more often than that is made at each look, and needs no inotify
-_AGAIN: Final = 60.0  # seconds after which folders are listed though they look unchanged
+_AGAIN: Final = 0.03  # seconds, for each file, after which all is looked at though nothing seems to have changed
 
 
 class _Position(msgspec.Struct):
@@ -185,7 +185,8 @@ class FileSource:
 
     def _list(self, now: datetime) -> None:
         """List the folders that changed, and note what they name and around which paths something moved."""
-        force = self._listed is None or abs((now - self._listed).total_seconds()) >= _AGAIN
+        again = max(1.0, len(self._trails) * _AGAIN)
+        force = self._listed is None or abs((now - self._listed).total_seconds()) >= again
         self._listed = now if force else self._listed
         unsettled = any(trail.unsettled for trail in self._trails.values())
         named = [(pattern, name) for pattern in self._patterns for name in pattern.folders()]

@@ -105,7 +105,12 @@ class Trail:
         places = sorted(siblings, key=lambda place: age(PurePath(place.path).name, self._name))
         self._packed = [place.path for place in places if place.path.endswith(PACKED)]
         nodes = {place.node: place for place in [*places, *([current] if current else [])]}
-        for tail in self.tails:
+        for tail in list(self.tails):
+            if tail.node in nodes and tail.content is None and not tail.identity:
+                self.tails.remove(tail)  # closed, and nothing is known of it but its inode, which may be another's now
+                continue
+            if tail.content is not None and tail.learn() and tail.generation < 0:  # before copies of it are met
+                tail.generation = self._generation(tail)
             if tail.node in nodes:
                 tail.path, tail.seen = nodes[tail.node].path, nodes[tail.node].size
             elif tail.content is None:
@@ -275,7 +280,7 @@ class Trail:
     def _advance(self, tail: Tail, found: Found, now: datetime) -> None:
         records: list[Record] = []
         try:
-            if tail.over or not self._ready(tail):
+            if tail.over or not self._ready(tail, now):
                 return
             records = tail.read()
         except Replaced:
@@ -293,7 +298,7 @@ class Trail:
         else:
             self._linger(tail, found, now)
 
-    def _ready(self, tail: Tail) -> bool:
+    def _ready(self, tail: Tail, now: datetime) -> bool:
         """Return whether the file is open and it is known what it is."""
         if tail.content is None:
             content = self._open(tail.path)
@@ -304,8 +309,11 @@ class Trail:
                 return False
             tail.content = content
         self._shelf.use(tail)
-        if tail.generation < 0 and tail.learn():
-            tail.generation = self._generation(tail)
+        if tail.generation < 0:
+            final = tail.node != self._current and _rested(tail, now)
+            if tail.learn(final=final):
+                tail.generation = self._generation(tail)
+            tail.over = final and not tail.identity  # it is empty
         return tail.generation >= 0
 
     def _linger(self, tail: Tail, found: Found, now: datetime) -> None:
