@@ -258,14 +258,18 @@ class Journal:
 
     def size_bytes(self, read_up_to: Mapping[str, int] | None = None) -> int:
         """Return what the segments take on the disk; only those that somebody has still to read, if it is said
-        how far all topics have been read. The newest always counts."""
+        how far all topics have been read."""
         self._mended(self._folder.scan)
-        first = 0
-        while read_up_to is not None and first + 1 < len(self._folder.segments):
-            if self._unread(self._folder.segments[first], self._folder.segments[first + 1], read_up_to):
+        segments, first = self._folder.segments, 0
+        while read_up_to is not None and first + 1 < len(segments):
+            if self._unread(segments[first], segments[first + 1], read_up_to):
                 break
             first += 1
-        return sum(self._size(segment) for segment in self._folder.segments[first:])
+        if read_up_to is not None and first + 1 == len(segments):
+            ends = self._mended(self._newest_head).ends
+            if all(read_up_to.get(topic, 0) >= end for topic, end in ends.items()):
+                return 0
+        return sum(self._size(segment) for segment in segments[first:])
 
     def _size(self, segment: Segment) -> int:
         """Return one segment's size; only the newest one's may change."""

@@ -16,6 +16,7 @@ from pipeline.feeds import Counts, Feed
 from pipeline.intake import PRIORITIES, Intake
 from pipeline.pace import Pace
 from pipeline.records import heartbeat
+from pipeline.streams import StreamUnavailable
 from rules.event import Value, rfc3339
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,11 @@ class Collect:
             self._pending = self._gather(now)
         rows, positions = self._pending
         if rows:
-            self._journal.append(rows, positions)
+            try:
+                self._journal.append(rows, positions)
+            except StreamUnavailable:
+                self._skip(now, PRIORITIES)  # they are not read now, and what they hold does not wait
+                raise
             self._sealing.committed(now)
             self._journal.recorded(self._findings)
         self._pending = None
@@ -102,6 +107,7 @@ class Collect:
         for feed in self._readable(now):
             rows: list[tuple[str, bytes]] = []
             batch = feed.source.read(now, _BATCH)
+            self._left -= 0 if feed.priority == "first" else len(batch.records)
             self._tell(batch.troubles)
             ends: dict[str, Record] = {}
             for record in feed.joined(batch.records, now):
@@ -119,19 +125,33 @@ class Collect:
         return gathered, positions | self._sealing.positions()
 
     def _readable(self, now: datetime) -> Iterator[Feed]:
-        """Yield the feeds that there is room for, in order of priority. The others wait where they are; what cannot
-        wait is dropped by its source, which counts it."""
-        room = {priority: self._journal.room(priority) for priority in PRIORITIES}
+        """Yield the feeds that are to be read in this step, the first priority before all others.
+
+        What there is no room for waits where it is; what cannot wait is dropped by its source, which counts it. The
+        others share what is left of a step in turns, so that nobody's backlog holds up a log-in.
+        """
+        full = [priority for priority in PRIORITIES if not self._journal.room(priority)]
+        self._told -= {text for priority, text in _NO_ROOM.items() if priority not in full}
+        self._tell(_NO_ROOM[priority] for priority in full)
+        self._skip(now, full)
         judged = self._journal.judged()
         held = judged is not None and self._pace.holds(*judged, now)
+        self._left = 0 if held else _BATCH
+        turn: list[Feed] = []
         for feed in self._feeds:
-            source, waits = feed.source, not isinstance(feed.source, Perishable)
-            if not room[feed.priority]:
-                self._tell([_NO_ROOM[feed.priority]])
-                if isinstance(source, Perishable):
-                    source.skip(now)
-            elif not (held and waits and feed.priority != "first"):
+            if feed.priority in full:
+                continue
+            if feed.priority == "first" or self._left > 0 or isinstance(feed.source, Perishable):
                 yield feed
+                continue
+            turn.append(feed)
+        if turn and not held:  # begin with them next time
+            self._feeds.sort(key=lambda feed: (feed.priority != "first", feed not in turn))
+
+    def _skip(self, now: datetime, priorities: Sequence[str]) -> None:
+        for feed in self._feeds:
+            if feed.priority in priorities and isinstance(feed.source, Perishable):
+                feed.source.skip(now)
 
     def _said(self, now: datetime) -> list[tuple[str, bytes]]:
         """Return the role's own events: how its chains begin, and now and then where they stand."""
