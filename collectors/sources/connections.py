@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from collectors.framing import SyslogFrames
-from collectors.sources.datagrams import MOST, Received, bound, peer_name
+from collectors.sources.datagrams import MOST, Received, bound, peer_name, trimmed
 from collectors.sources.tls_server import Tls, TlsError, allowed, context, refusal, subject
 from rules.event import Value
 
@@ -167,7 +167,10 @@ class Connections:
             self._end(one, got)
             return 0
         one.since = now
-        got.messages += [(frame.raw, one.fields) for frame in one.frames.feed(chunk)]
+        for frame in one.frames.feed(chunk):
+            raw = frame.raw if frame.more else trimmed(frame.raw)
+            if raw:
+                got.messages.append((raw, one.fields))
         self._open[one.socket.fileno()] = self._open.pop(one.socket.fileno())
         return len(chunk)
 

@@ -60,6 +60,12 @@ def peer_name(address: Sequence[object]) -> str:
     return str(address[0]).removeprefix("::ffff:")
 
 
+def trimmed(raw: bytes) -> bytes:
+    """Return a message without the line end that many senders give it even where its length is told (rsyslog's own
+    templates end so)."""
+    return raw.rstrip(b"\r\n\0")
+
+
 class Datagrams:
     """A UDP socket. What it cannot hold is lost, as UDP has it, and counted."""
 
@@ -79,7 +85,7 @@ class Datagrams:
                 got.more = False
                 break
             size += len(data)
-            raw = data.rstrip(b"\n\0")  # some senders end a datagram as they would a line
+            raw = trimmed(data)
             if raw:
                 got.messages.append((raw, {"log.source.address": peer_name(peer)}))
         drops = self._drops()

@@ -24,6 +24,8 @@ PACKAGES = {
     "/usr/sbin/sshd": "openssh-server",
     "/usr/bin/ssh": "openssh-client",
     "/usr/sbin/rsyslogd": "rsyslog",
+    "/usr/lib/*/rsyslog/lmnsd_gtls.so": "rsyslog-gnutls",
+    "/usr/bin/openssl": "openssl",
     "/usr/bin/sudo": "sudo",
     "/usr/bin/strace": "strace",
     "/usr/sbin/logrotate": "logrotate",
