@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from collectors.journal import Journal, JournalError
+from collectors.journal.advice import advice
+from collectors.sources import Loss
 
 
 def _journal(folder: Path, **options: int) -> Journal:
@@ -83,6 +87,105 @@ def test_a_folder_that_takes_nothing_is_an_error_that_a_retry_mends(tmp_path: Pa
         journal.append({"audit.events": [("h", b"one")]})
     (tmp_path / "000000001.new").rmdir()
     assert journal.append({"audit.events": [("h", b"one")]}) == {"audit.events": 0}
+
+
+HOUR = 3_600_000_000
+NOON = 1_795_348_800_000_000  # microseconds
+
+
+class Clock:
+    """A clock that people set."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def test_a_clock_that_ran_ahead_stops_neither_rolling_nor_trimming(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, ["t"], clock=clock)
+    for hour in (0, 24 * 365, 0, 1, 2):  # it is set a year ahead, and back
+        clock.now = NOON + hour * HOUR
+        journal.append({"t": [("h", b"%d" % hour)]})
+    assert len(list(tmp_path.glob("0*.db"))) == 5
+    three = datetime(2026, 11, 22, 15, tzinfo=UTC)
+    assert journal.drop({"t": 5}, older_than=three) == 4
+    assert [row.offset for row in journal.read("t", 0, 10)] == [4]
+
+
+def test_a_clock_that_is_set_back_costs_no_record_and_times_never_go_back(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, ["t"], clock=clock)
+    for hour in (3, 0, 1, 2, 4):
+        clock.now = NOON + hour * HOUR
+        journal.append({"t": [("h", b"%d" % hour)]})
+    rows = journal.read("t", 0, 10)
+    assert [row.value for row in rows] == [b"3", b"0", b"1", b"2", b"4"]
+    assert [row.time.hour for row in rows] == [15, 15, 15, 15, 16]
+
+
+def test_a_large_segment_is_followed_by_another(tmp_path: Path) -> None:
+    journal = _journal(tmp_path, segment_bytes=50_000)
+    for _ in range(10):
+        journal.append({"audit.events": [("h", b"x" * 20_000)]})
+    assert len(list(tmp_path.glob("0*.db"))) > 2
+    assert len(journal.read("audit.events", 0, 100)) == 10
+
+
+def test_a_segment_that_somebody_removed_is_counted_and_reading_goes_on_behind_it(tmp_path: Path) -> None:
+    journal = _journal(tmp_path)
+    for n in range(3):
+        journal.append({"audit.events": [("h", b"%d" % n)] * 2})
+        journal._roll()
+    (tmp_path / "000000002.db").unlink()
+    fresh = _journal(tmp_path)
+    assert [row.offset for row in fresh.read("audit.events", 0, 10)] == [0, 1, 4, 5]
+    assert [(loss.origin, loss.records) for loss in fresh.findings()] == [(b"journal:audit.events:2-4", 2)]
+
+
+def test_findings_are_kept_until_they_are_recorded(tmp_path: Path) -> None:
+    journal = _journal(tmp_path)
+    loss = Loss(b"x", "gone", records=3)
+    journal.note([loss, loss])
+    assert _journal(tmp_path).findings() == [loss]
+    journal.recorded([loss])
+    assert _journal(tmp_path).findings() == []
+
+
+def _refused(folder: Path, say: Callable[[str], None]) -> None:
+    os.seteuid(65534) if os.geteuid() == 0 else folder.chmod(0o500)
+    try:
+        Journal(folder, ["t"]).append({"t": [("h", b"x")]})
+    except (JournalError, OSError) as error:
+        say(advice(folder, error) if isinstance(error, OSError) else str(error))
+    else:
+        say("it was taken")
+
+
+def test_lost_permission_names_the_folder_and_what_to_do(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_refused, args=(tmp_path, sender.send))
+    process.start()
+    said = receiver.recv()
+    process.join()
+    tmp_path.chmod(0o700)
+    assert str(tmp_path) in said
+    assert "give the folder and all in it to the user that runs Tocsin" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EROFS, "Read-only file system"), "the file system is read-only: mount it for writing"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full: free some of it"),
+        (OSError(errno.EIO, "Input/output error"), "the disk fails"),
+    ],
+)
+def test_errors_of_the_disk_say_what_to_do(error: OSError, said: str) -> None:
+    assert advice(Path("journal"), error).startswith(f"journal: {said}")
 
 
 def _append_until_killed(folder: Path, told: Callable[[int], None]) -> None:
