@@ -50,15 +50,11 @@ class Key:
 
     def sealing(self) -> blake2b:
         """Return the hash that a record's bytes are fed to; whoever seals or checks many copies it."""
-        return blake2b(key=self.secret, digest_size=16, person=b"tocsin.seal")
+        return blake2b(key=self.secret, digest_size=16, person=_SEAL)
 
     def seal(self, body: bytes) -> bytes:
         """Return the seal of a record's bytes: 16 bytes."""
         return blake2b(body, key=self.secret, digest_size=16, person=_SEAL).digest()
-
-    def sealer(self) -> blake2b:
-        """Return a hash that has taken the key in: a copy of it seals a record."""
-        return blake2b(key=self.secret, digest_size=16, person=_SEAL)
 
 
 @dataclass(slots=True)
@@ -97,7 +93,7 @@ class Chain:
         self._links = dict(links or {})
         self._names: dict[str, str] = {}
         self.key = key
-        self._sealer = key.sealer()
+        self._sealer = key.sealing()
 
     @property
     def links(self) -> Mapping[str, Link]:
@@ -121,7 +117,7 @@ class Chain:
     def ratchet(self) -> Key:
         """Go on with the next key and return it; whoever stores keys puts it in the place of the old one."""
         self.key = self.key.ratcheted()
-        self._sealer = self.key.sealer()
+        self._sealer = self.key.sealing()
         return self.key
 
 
