@@ -100,11 +100,11 @@ def keep_index(index: Index, config: Config, now: datetime) -> int:
     by_class = {name: getattr(keep, name) or keep.default for name in CLASSES}
     dropped = expire(index, by_class, now)
     if config.index.kind == "sqlite":
-        dropped += shrink(index, _bytes(config.index.limit, state.folder(config)), now)
+        dropped += shrink(index, limit_bytes_of(config.index.limit, state.folder(config)), now)
     return dropped
 
 
-def _bytes(limit: int | str, place: Path) -> int:
+def limit_bytes_of(limit: int | str, place: Path) -> int:
     """Return a limit in bytes; a share is of the disk that the place is on."""
     return limit if isinstance(limit, int) else shutil.disk_usage(place).total * int(limit.rstrip("%")) // 100
 

@@ -73,8 +73,11 @@ class Enrolled:
 
     def all(self) -> list[Enrolment]:
         """Return every collector that is enrolled, by id. Raises EnrolmentFault."""
-        names = sorted(path.stem for path in self._folder.glob("*.json") if "@" not in path.stem)
-        return [found for name in names if (found := self.get(name)) is not None]
+        return [found for name in self.ids() if (found := self.get(name)) is not None]
+
+    def ids(self) -> list[str]:
+        """Return the host.id of every collector that has an enrolment, be it damaged."""
+        return sorted(path.stem for path in self._folder.glob("*.json") if "@" not in path.stem)
 
     def _looked_up(self, place: tuple[str, str]) -> Enrolment | None:
         path = _path(self._folder, *place)

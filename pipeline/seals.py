@@ -72,6 +72,25 @@ class Seals:
         found = opened(value)
         if found is None:
             return Doubt("forged", f"it bears no seal, and {shown(host)} is enrolled")
+        return self._sealed(known, index, found, taken, ever=False)
+
+    def authentic(self, body: bytes, mac: bytes, said: tuple[str, str], index: object, now: datetime) -> Doubt | None:
+        """The same for what was archived up to `now`: a key that was revoked or replaced since is as good as any.
+
+        `said` are host and writer.
+        """
+        host, writer = said
+        known = self._writers.get(writer)
+        if known is None or known.round != self._round or known.host != host:
+            known = self._known(host, writer)
+        if isinstance(known, _Doubted):
+            return known.doubt
+        return self._sealed(known, index, (body, mac), now, ever=True)
+
+    def _sealed(
+        self, known: _Writer, index: object, found: tuple[bytes, bytes], taken: datetime, *, ever: bool
+    ) -> Doubt | None:
+        host = known.host
         if type(index) is not int:
             return Doubt("forged", f"its key number {shown(index)} is no number")
         reached = index == known.key.index or self._turned(known, index, taken)
@@ -80,7 +99,7 @@ class Seals:
             seal.update(found[0])
             if seal.digest() == found[1]:
                 return None
-        if self._replaced(known, index, found, taken):
+        if self._replaced(known, index, found, taken, ever=ever):
             return None
         if not reached:
             return Doubt("forged", f"{shown(host)} cannot have reached its key number {index}")
@@ -130,10 +149,10 @@ class Seals:
         known.turn(key)
         return True
 
-    def _replaced(self, known: _Writer, index: int, found: tuple[bytes, bytes], taken: datetime) -> bool:
-        """Whether the record was sealed with a key that was replaced only after the stream took it."""
+    def _replaced(self, known: _Writer, index: int, found: tuple[bytes, bytes], taken: datetime, *, ever: bool) -> bool:
+        """Whether the record was sealed with a key that was replaced, and (unless `ever`) only after it was taken."""
         for one in known.enrolment.earlier:
-            if taken < instant(one.until):
+            if ever or taken < instant(one.until):
                 key = self._ring(one.key).key(index, _furthest(instant(one.enrolled), taken))
                 if key is not None and key.seal(found[0]) == found[1]:
                     return True

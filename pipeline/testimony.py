@@ -13,7 +13,7 @@ from typing import Final
 from collectors.assemble import Host
 from collectors.own import own_event
 from pipeline.seals import Doubt
-from pipeline.witness import Clone, Finding, Gap, Lost
+from pipeline.witness import Clone, Finding, Gap, Late, Lost
 from rules.event import Value, rfc3339
 
 AGAIN_AFTER: Final = timedelta(minutes=1)
@@ -55,6 +55,9 @@ class Testimony:
                 self._add(Subject("chain-gap", finding.host, finding.writer), finding.last - finding.first + 1, reason)
             case Lost():
                 self._add(Subject("loss-gap", finding.host, finding.source), finding.records, "")
+            case Late():
+                reason = f"number {finding.number} of epoch {finding.epoch}"
+                self._add(Subject("chain-reordered", finding.host, finding.writer), 1, reason)
             case Clone():
                 reason = f"{finding.reason} (number {finding.sequence} of epoch {finding.epoch})"
                 self._add(Subject("chain-clone", finding.host, finding.writer), 1, reason)
@@ -116,6 +119,8 @@ def _said(subject: Subject, tally: _Tally, who: str) -> str:
             return f"records of {who} cannot be checked: {tally.reason}"
         case "chain-gap":
             return f"{records} of {who} never arrived: {tally.reason} of {subject.detail}"
+        case "chain-reordered":
+            return f"{records} of {who} came after later ones: the first is {tally.reason} of {subject.detail}"
         case "loss-gap":
             return f"{records} that {who} wrote of {subject.detail} never arrived"
     return f"two machines, or two states of one, speak as {who}: {tally.reason} of {subject.detail}"

@@ -58,6 +58,16 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """A number that was passed over came after later ones."""
+
+    host: str
+    writer: str
+    epoch: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clone:
     """Two machines, or two states of one, speak under one name."""
 
@@ -86,7 +96,7 @@ class _Record:
         return (Gap(self.host, self.writer, epoch, first, last),) if first <= last else ()
 
 
-Finding: TypeAlias = Gap | Lost | Clone
+Finding: TypeAlias = Gap | Lost | Late | Clone
 _NOTHING: Final[Sequence[Finding]] = ()
 _Said: TypeAlias = tuple[object, ...]
 _Answer: TypeAlias = tuple[bool, Sequence[Finding]]  # whether the record is new, and what is found
@@ -188,7 +198,7 @@ def _again(chain: Chain, one: _Record) -> _Answer:
         return one.clone("an earlier number is sealed with a later key") if newer else (False, _NOTHING)
     if not mark:
         chain.remember(one.number, one.mark)
-        return True, _NOTHING
+        return True, (Late(one.host, one.writer, one.epoch, one.number),)
     return (False, _NOTHING) if mark == one.mark else one.clone("one number has two seals")
 
 

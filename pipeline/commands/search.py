@@ -50,7 +50,7 @@ def search(
 
     asked = _parsed(" ".join(query))
     moment = now()
-    bounds = (_moment(since, moment, "--since"), _moment(until, moment, "--until"))
+    bounds = (moment_of(since, moment, "--since"), moment_of(until, moment, "--until"))
     page = _ask(load_config(path), Query(asked, *bounds, limit))
     terminal = sys.stdout.isatty()
     lines = FORMATS[shape or ("table" if terminal else "ndjson")]
@@ -77,7 +77,8 @@ def _parsed(query: str) -> Predicate:
         raise click.UsageError(f"{error}\n  {query}\n  {' ' * (error.column - 1)}^") from error
 
 
-def _moment(text: str | None, now: datetime, option: str) -> datetime | None:
+def moment_of(text: str | None, now: datetime, option: str) -> datetime | None:
+    """Return the moment that an option names, as a time or as how long ago."""
     if text is None:
         return None
     try:

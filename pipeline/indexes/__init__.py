@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol, runtime_checkable
 
-from rules.event import Event, EventClass
+from rules.event import Event, EventClass, Fields
 from rules.predicate import Predicate
 
 
@@ -64,6 +64,28 @@ class Index(Protocol):
     def search(self, query: Query) -> Page: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document as it is found in its place; without `fields`, `fault` says why they cannot be read."""
+
+    place: str  # the id under which it is stored
+    fields: Fields | None
+    fault: str = ""
+
+
+@runtime_checkable
+class Scanned(Protocol):
+    """What verification asks of an index; both adapters have it."""
+
+    def count(self, since: datetime | None, until: datetime | None) -> int:
+        """Return about how many documents there are."""
+        ...
+
+    def scan(self, since: datetime | None, until: datetime | None) -> Iterator[Found]:
+        """Yield every document, in no order. Raises IndexUnavailable."""
+        ...
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ create, read, monitor, and delete_index where it also applies retention.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,11 +18,12 @@ from elastic_transport import TransportError
 from elastic_transport.client_utils import DEFAULT
 from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
-from pipeline.indexes import Document, IndexUnavailable, Page, Query, Refused
+from pipeline.indexes import Document, Found, IndexUnavailable, Page, Query, Refused
 from pipeline.indexes.mapping import KINDS, LONGEST, ODD, VERSION, template
 from pipeline.search.to_elasticsearch import candidates
 from rules.evaluate import compiled
 from rules.event import CLASSES, Event, EventClass, Fields, Scalar, Value, instant, rfc3339
+from rules.predicate import And
 
 _BULK_BYTES: Final = 4 * 1024 * 1024
 _PAGE: Final = 500
@@ -104,6 +105,22 @@ class ElasticsearchIndex:
                 found.append((event_class, date.fromisoformat(matched[2]), size))
         return sorted(found, key=lambda one: one[1])
 
+    def count(self, since: datetime | None, until: datetime | None) -> int:
+        """Return about how many documents there are within the bounds."""
+        query = Query(And(()), since, until)
+        asked = {"bool": {"filter": _bounds(query)}}
+        with _mapped():
+            found = self._client.count(index=self._indices(query), ignore_unavailable=True, query=asked)
+        return int(found["count"])
+
+    def scan(self, since: datetime | None, until: datetime | None) -> Iterator[Found]:
+        """Yield every document within the bounds. Raises IndexUnavailable."""
+        with _mapped():
+            for hit in self._hits(Query(And(()), since, until, limit=_PAGE)):
+                source: dict[str, Value] = hit["_source"]
+                source.pop(ODD, None)
+                yield Found(hit["_id"], source)
+
     def close(self) -> None:
         self._client.close()
 
@@ -145,7 +162,14 @@ class ElasticsearchIndex:
             raise IndexUnavailable(f"{len(again)} of {len(documents)} documents were not taken: {again[0]}")
 
     def _candidates(self, query: Query) -> Iterator[Fields]:
-        """Yield the documents that may be hits, newest first, a page at a time."""
+        """Yield the documents that may be hits, newest first."""
+        for hit in self._hits(query):
+            source: dict[str, Value] = hit["_source"]
+            source.pop(ODD, None)
+            yield source
+
+    def _hits(self, query: Query) -> Iterator[Mapping[str, Any]]:
+        """Yield what the index narrows the query to, newest first, a page at a time."""
         asked = {"bool": {"filter": [*_bounds(query), candidates(query.predicate)]}}
         after: list[str | int] | None = None
         while True:
@@ -161,10 +185,7 @@ class ElasticsearchIndex:
                 allow_partial_search_results=False,  # a shard that is away must not look like nothing found
             )
             hits = answer["hits"]["hits"]
-            for hit in hits:
-                source: dict[str, Value] = hit["_source"]
-                source.pop(ODD, None)
-                yield source
+            yield from hits
             if not hits:
                 return
             after = hits[-1]["sort"]

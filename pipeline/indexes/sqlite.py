@@ -18,7 +18,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
 
-from pipeline.indexes import Document, IndexUnavailable, Page, Query, Refused
+from pipeline.indexes import Document, Found, IndexUnavailable, Page, Query, Refused, scanning
 from pipeline.indexes.rows import COLUMNS, File, decode, microseconds, readable
 from pipeline.search.to_sql import Sql, narrow
 from rules.evaluate import Decide, compiled
@@ -58,6 +58,23 @@ class SqliteIndex:
             if len(hits) > query.limit:
                 break
         return Page(hits[: query.limit], more=len(hits) > query.limit)
+
+    def count(self, since: datetime | None, until: datetime | None) -> int:
+        """Return about how many documents there are within the bounds."""
+        return sum(
+            scanning.count(self._file(name), since, until) for names in self._days(since, until) for name in names
+        )
+
+    def scan(self, since: datetime | None, until: datetime | None) -> Iterator[Found]:
+        """Yield every document within the bounds, and what is wrong with its place."""
+        for names in self._days(since, until):
+            for name in names:
+                try:
+                    file = self._file(name)
+                except sqlite3.Error as error:
+                    yield Found(f"{name}.db", None, f"the file cannot be read: {error}")
+                    continue
+                yield from scanning.scan(file, name, since, until)
 
     def drop(self, event_class: EventClass, before: date) -> int:
         """Remove the class's whole days before that day, and return how many went."""

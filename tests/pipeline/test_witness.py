@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collectors.chain import Chain, Key
 from pipeline.watched import WINDOW, sources
-from pipeline.witness import WITNESSED, Clone, Finding, Gap, Lost, Witness
+from pipeline.witness import WITNESSED, Clone, Finding, Gap, Late, Lost, Witness
 from rules.event import Value
 
 ONE, TWO = "0000000000000001", "0000000000000002"
@@ -114,11 +114,11 @@ def test_records_that_are_sent_again_change_nothing(again: list[tuple[int, int]]
     assert feed(witness, [db7.beat(), db7.event()]) == []
 
 
-def test_a_record_that_comes_late_is_no_loss_any_more() -> None:
+def test_a_record_that_comes_late_is_told_and_is_no_loss_any_more() -> None:
     db7, witness = Machine(), Witness()
     begin, one, two, three = db7.begins(), db7.event(), db7.event(), db7.event()
     assert gaps(feed(witness, [begin, one, three])) == [(2, 2)]
-    assert feed(witness, [two, db7.beat()]) == []
+    assert feed(witness, [two, db7.beat()]) == [Late("h1", "h1/collect/first/auth", ONE, 2)]
 
 
 def test_a_first_look_invents_no_gap() -> None:

@@ -1,0 +1,163 @@
+"""What verification reads beside the index: dead letters, what the centre saw, anchors in a file, how long is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+
+import msgspec
+from pydantic import ValidationError
+
+from collectors.chain import MAC, sealed_bytes
+from pipeline import state, watched
+from pipeline.adapters import limit_bytes_of
+from pipeline.enrolled import Enrolled, EnrolmentFault
+from pipeline.enrolling import escrow
+from pipeline.indexes import Index, Query, Retained
+from pipeline.indexes.retention import first_kept
+from pipeline.records import DeadLetter
+from pipeline.roles.incident_log import own_group
+from pipeline.roles.witnessing import PREFIX, kept
+from pipeline.seals import Seals
+from pipeline.settings import Config
+from pipeline.streams import DEADLETTER, EVENTS, Stored, Stream, StreamUnavailable
+from pipeline.verify.anchors import Stated, stated
+from pipeline.verify.conclude import LookUp
+from pipeline.verify.examine import Placed, examine, seal_of
+from pipeline.verify.gather import ChainOf, Gathered
+from rules.event import CLASSES, Fields
+from rules.predicate import And, Compare, Field, Text
+
+_EMPTY_READS = 30
+_LOOK_UPS = 10_000  # records of one gap that are looked for outside of the bounds
+_FULL = 0.8  # of the index's limit: beyond it, days may have gone before their time
+
+
+def letters(stream: Stream) -> Iterator[tuple[str, DeadLetter]]:
+    """Yield every dead letter with its name, `<partition>-<offset>`. Raises StreamUnavailable."""
+    ends = dict(stream.ends(DEADLETTER))
+    group, empty = own_group("deadletters"), 0
+    left = {partition for partition, end in ends.items() if end}
+    while left:
+        batch = stream.read(DEADLETTER, group, 1_000, 1.0)
+        empty = 0 if batch.messages or batch.missing else empty + 1
+        if empty > _EMPTY_READS:
+            raise StreamUnavailable(f"{DEADLETTER} could not be read to its end")
+        for partition in [one for one in batch.missing if one in left and batch.missing[one] >= ends[one]]:
+            left.discard(partition)
+        for message in batch.messages:
+            if message.offset + 1 >= ends.get(message.partition, 0):
+                left.discard(message.partition)
+            try:
+                yield f"{message.partition}-{message.offset}", DeadLetter.model_validate_json(message.value)
+            except ValidationError:
+                continue
+
+
+def names(config: Config, faults: list[str]) -> dict[str, str]:
+    """Return the names of the hosts that are enrolled; a damaged enrolment is said."""
+    enrolled = Enrolled.of(escrow(config))
+    out: dict[str, str] = {}
+    for host in enrolled.ids():
+        try:
+            found = enrolled.get(host)
+        except EnrolmentFault as fault:
+            faults.append(str(fault))
+            continue
+        if found is not None:
+            out[host] = found.name
+    if not out:
+        faults.append(
+            f"nobody is enrolled in {escrow(config)}: no seal can be checked; name the folder as chain.enrolled"
+        )
+    return out
+
+
+def take_letters(stream: Stream, gathered: Gathered) -> None:
+    """Take every dead letter of an event. Raises StreamUnavailable."""
+    for name, letter in letters(stream):
+        if letter.topic == EVENTS and letter.stage in ("index", "detect") and letter.value:
+            gathered.letter(letter, name)
+
+
+def witnessed(stream: Stream) -> dict[tuple[str, str], int]:
+    """Return how far the centre saw each chain; nothing while the index is behind. Raises StreamUnavailable."""
+    committed, ends = stream.committed(EVENTS, "index"), stream.ends(EVENTS)
+    if any(committed.get(partition, 0) < end for partition, end in ends.items()):
+        return {}
+    out: dict[tuple[str, str], int] = {}
+    for message in kept(stream, own_group("verify")):
+        if message.value and "/" in message.key.removeprefix(PREFIX):
+            out |= _chains(message)
+    return out
+
+
+def _chains(message: Stored) -> dict[tuple[str, str], int]:
+    try:
+        host = watched.restored(message.value)
+    except msgspec.MsgspecError:
+        return {}
+    return {
+        (writer, one.epoch): one.last
+        for writer, chain in host.chains.items()
+        if not writer.endswith("/heartbeat")
+        for one in (chain, *chain.closed)
+    }
+
+
+def in_file(path: Path, seals: Seals, now: datetime) -> tuple[list[Stated], list[str]]:
+    """Return the heads that a file of anchors states, and what is wrong with it."""
+    found: list[Stated] = []
+    faults: list[str] = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        return [], [f"chain.anchor_file {path}: {error.strerror}; without it a tail that was cut may not show"]
+    for number, line in enumerate(lines, 1):
+        try:
+            fields: Fields = msgspec.json.decode(line, type=dict[str, object])
+        except msgspec.MsgspecError:
+            faults.append(f"{path}:{number}: no anchor; it is left out")
+            continue
+        said = (str(fields.get("host.id")), str(fields.get("tocsin.writer")))
+        seal = seal_of(str(fields.get(MAC)))
+        doubt = seals.authentic(sealed_bytes(fields), seal, said, fields.get("tocsin.chain.key"), now)
+        if doubt is not None and doubt.kind == "forged":
+            faults.append(f"{path}:{number}: {doubt.reason}; it is left out")
+            continue
+        found += stated(fields, f"{path.name}:{number}", "file")
+    return found, faults
+
+
+def kept_from(config: Config, index: Index, now: datetime) -> Mapping[str, date]:
+    """Return, for each class, the last day that may have gone because its time was over."""
+    keep = config.index.keep
+    out: dict[str, date] = {name: first_kept(getattr(keep, name) or keep.default, now) for name in CLASSES}
+    if config.index.kind == "sqlite" and isinstance(index, Retained):
+        days = index.days()
+        if sum(size for _, _, size in days) > _FULL * limit_bytes_of(config.index.limit, state.folder(config)):
+            for name in CLASSES:
+                oldest = min((day for one, day, _ in days if one == name), default=date.min)
+                out[name] = max(out[name], oldest)
+    return out
+
+
+def looking_up(index: Index, seals: Seals, now: datetime) -> LookUp:
+    """Return what finds records of a chain by number, whatever their time."""
+
+    def look_up(chain: ChainOf, first: int, last: int) -> Iterator[tuple[Placed, Fields]]:
+        asked = And(
+            (
+                Field("tocsin.writer", Text((chain.writer,), cased=True)),
+                Field("tocsin.chain.epoch", Text((chain.epoch,), cased=True)),
+                Field("event.sequence", Compare("gte", first)),
+                Field("event.sequence", Compare("lte", last)),
+            )
+        )
+        for hit in index.search(Query(asked, limit=min(last - first + 1, _LOOK_UPS))).hits:
+            found = examine(hit.fields, hit.id, seals, now)
+            if isinstance(found, Placed):
+                yield found, hit.fields
+
+    return look_up
