@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 from datetime import UTC, datetime
@@ -128,3 +129,11 @@ def test_check_reads_the_certificates_and_says_who_may_write(tmp_path: Path) -> 
     )
     assert f"ok      tls://127.0.0.1:0: syslog; senders with a certificate by {authority.ca}" in said
     assert any("the key is not that of the certificate" in line for line in said)
+
+
+def test_every_example_in_the_docs_is_a_good_config() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text("utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    assert len(examples) >= 6
+    for example in examples:
+        assert open_feeds(parse(example, "docs/sources.md", {}))
