@@ -16,7 +16,7 @@ ALL = {
     "path": "the whole path, events a second, each engine",
     "chain": "what sequence and seal cost the collecting role",
     "formats": "lines a CPU second by format, against a chain of `re`",
-    "detection": "events a CPU second against a naive evaluator",
+    "detection": "the shipped rules over a fleet's events; against RSigma with its options",
     "index": "the embedded index against bare SQLite",
     "elasticsearch_bulk": "indexing against helpers.bulk",
     "kafka_loop": "the Kafka stream against bare kafka-python",

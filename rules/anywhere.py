@@ -16,6 +16,7 @@ LONGEST = 65_536  # a longer record is decoded: it is rare, and most of it would
 _ESCAPES: Final = str.maketrans({
     "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"
 })  # fmt: skip
+_OTHER_ESCAPES: Final = ("\\u", "\\/")  # where one stands, texts may be spelt otherwise than they are looked for
 
 
 class Anywhere:
@@ -30,6 +31,8 @@ class Anywhere:
             for literal in atom.literals:
                 spelt = literal.translate(_ESCAPES)
                 by_literal[spelt] = by_literal.get(spelt, 0) | 1 << bit
+        for escape in _OTHER_ESCAPES:
+            by_literal[escape] = self._every
         self._masks = list(by_literal.values())
         self._find = ahocorasick_rs.BytesAhoCorasick(
             [one.encode("utf-8", "replace") for one in by_literal], implementation=implementation(list(by_literal))
@@ -37,7 +40,7 @@ class Anywhere:
 
     def mask(self, record: bytes) -> int:
         """Return the branches whose keyword may be in a value of the record."""
-        if len(record) > LONGEST or (b"\\" in record and (b"\\u" in record or b"\\/" in record)):
+        if len(record) > LONGEST:
             return self._every
         out = self._always
         if record.isascii():

@@ -44,7 +44,8 @@ class Matcher:
         ]
         self._head = {name: f"f{place}" for place, name in enumerate(dict.fromkeys((*ORIGIN_FIELDS, *also)))}
         _, self.read = reader(self._head)
-        self._origin_key = attrgetter(*(self._head[name] for name in ORIGIN_FIELDS))
+        self._origin_key = attrgetter(*(self._head[name] for name in ORIGIN_FIELDS if name != "process.name"))
+        self._program = attrgetter(self._head["process.name"])
         self._views: dict[tuple[int, ...], Sieve[Judge] | None] = {}
         self._by_origin: dict[object, Sieve[Judge] | None] = {}
 
@@ -87,10 +88,8 @@ class Matcher:
         return [hit for judge in judges if (hit := judge(fields)) is not None], fields
 
     def _key(self, event: object) -> object:
-        *key, program = self._origin_key(event)
-        if program in _CRON:
-            key.append("cron")
-        return tuple(key)
+        key: tuple[object, ...] = self._origin_key(event)
+        return (*key, "cron") if self._program(event) in _CRON else key
 
     def _remember(self, key: object, event: object) -> Sieve[Judge] | None:
         if len(self._by_origin) >= _ORIGINS_KEPT:

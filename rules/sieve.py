@@ -13,7 +13,8 @@ from rules.event import Fields
 SAMPLE: Final = 500  # records that are learnt from at a time
 SAMPLE_LONGEST: Final = 16_384  # a longer record is no example
 FIRST: Final = 32  # records caught before it is first learnt what is rare
-AGAIN: Final = 16  # times as many before it is learnt anew
+AGAIN: Final = 64  # times as many before it is learnt anew
+ENOUGH: Final = 0.1  # of a sample: if no more than that is caught, there is little to learn
 
 T = TypeVar("T")
 Read: TypeAlias = Callable[[bytes], object]
@@ -36,7 +37,6 @@ class Sieve(Generic[T]):
         self._whole = whole
         self._caught = 0
         self._due = FIRST
-        self._sample: list[Fields] | None = None
         self._read_by_triggers()
 
     def _read_by_triggers(self) -> None:
@@ -54,26 +54,28 @@ class Sieve(Generic[T]):
         """Return what may hold of a record of which `narrow` said this, and all of its fields."""
         fields = self._whole(record)
         found = self._index.confirmed(triggered, fields)
-        if self._sample is not None:
-            self._learn(self._sample, fields, record)
-        else:
-            self._caught += 1
-            if self._caught >= self._due:
-                self._sample = []
-                self._due *= AGAIN
-                self.narrow = self._everything
+        self._caught += 1
+        if self._caught == self._due:
+            self._sample(self.narrow)
         return found, fields
 
-    def _everything(self, _event: object, _record: bytes) -> int:
-        return self._index.every
+    def _sample(self, narrow: Narrow) -> None:
+        """Look at the next records whole, whatever they trigger, and learn from them."""
+        sample: list[Fields] = []
+        due = self._caught
 
-    def _learn(self, sample: list[Fields], fields: Fields, record: bytes) -> None:
-        if len(record) <= SAMPLE_LONGEST:
-            sample.append(fields)
-        if len(sample) == SAMPLE:
-            self._index.learn(sample)
-            self._sample = None
-            self._read_by_triggers()
+        def sampling(event: object, record: bytes) -> int:
+            if len(record) <= SAMPLE_LONGEST:
+                sample.append(self._whole(record))
+            if len(sample) == SAMPLE:
+                self.narrow = narrow
+                if self._caught - due > SAMPLE * ENOUGH:
+                    self._index.learn(sample)
+                    self._read_by_triggers()
+            return narrow(event, record)
+
+        self.narrow = sampling
+        self._due *= AGAIN
 
 
 def reader(attributes: Mapping[str, str]) -> tuple[type, Read]:
