@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCS := README.md $(wildcard docs/*.md)
 
-.PHONY: help env env-dev run demo test check lint picture bench lock docs clean
+.PHONY: help env env-dev run demo test check lint picture pictures bench lock docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ docs: env-dev  ## write what the docs show of the code
 
 picture: env-dev  ## record the demo as docs/demo.svg
 	$(BIN)/python docs/record.py
+
+pictures: env-dev  ## draw the messages that docs/paging.md shows, with Chromium
+	PYTHONPATH=. $(BIN)/python -m docs.pictures
 
 bench: env-dev  ## measure, against a named peer or limit each
 	$(BIN)/python -m benchmarks.run

@@ -18,13 +18,17 @@ BUTTONS: Final[Mapping[str, str]] = {
     "silence": "Silence 1 h",
     "explain": "Explain",
 }
+_HEADER: Final = 150
 _STYLES: Final[Mapping[str, str]] = {"ack": "primary"}
 
 
 def blocks(view: View, incident: str, actions: Sequence[str]) -> tuple[dict[str, object], ...]:
     """Return the message's blocks. `actions` are its buttons, which the console answers."""
     head = f"{view.level.upper()}  {view.subject}" if view.level else view.subject
-    made: list[dict[str, object]] = [{"type": "section", "text": plain_text(head)}]
+    # A header is bold and holds 150 characters.
+    made: list[dict[str, object]] = [
+        {"type": "header" if len(head) <= _HEADER else "section", "text": plain_text(head)}
+    ]
     made += [{"type": "context", "elements": [plain_text(text)]} for text in view.warnings]
     facts = [f"{name}: {value}" for name, value in view.facts[:30]]
     for at in range(0, len(facts), 10):

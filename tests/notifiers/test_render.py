@@ -86,7 +86,7 @@ def test_no_text_changes_the_shape_of_a_message(text: str) -> None:
     assert len(message.subject) < 2000
     assert all(part.isprintable() for part in message.text.split("\n"))
     for part in json.loads(json.dumps(message.blocks)):
-        assert part["type"] in ("section", "rich_text", "context")
+        assert part["type"] in ("header", "section", "rich_text", "context")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,10 @@ from pipeline import app
 from pipeline.cli import cli
 from pipeline.commands.imported import converted
 from pipeline.config import load
-from pipeline.keys import commands_key
+from pipeline.keys import caller, commands_key
 from pipeline.roles.notify import Means, Notify
+from pipeline.settings import Config, Person
+from pipeline.state import StateError, folder, role_lock
 from pipeline.streams import ALERTS, COMMANDS, Message
 from rules.alert import Alert
 from tests.standins.alerts import disk, root_login
@@ -183,6 +187,79 @@ def test_the_imported_config_is_one_that_tocsin_takes(tmp_path: Path, monkeypatc
 
 
 def test_the_routing_in_the_documentation_is_one_that_tocsin_takes() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "paging.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "paging.md").read_text(), re.DOTALL)
+    (block,) = [one for one in blocks if one.startswith("route:")]
     made = yaml.safe_load(block)
     checked(Policy(parse(made["route"]), inhibit.parse(made["inhibit_rules"]), schedule.parse(made["time_intervals"])))
+
+
+# Who waits for whom, and who may
+
+
+def test_a_command_says_that_it_waits_where_no_notifier_runs(site: Site) -> None:
+    site.work(root_login(time=app.now()))
+    (row,) = site.rows("incidents", "list")
+    assert "no notifier runs over this state" in site.run("incidents", "ack", str(row["incident"])).stderr
+    assert (
+        "no notifier runs over this state" in site.run("silence", "add", "a=b", "--for", "1h", "--reason", "x").stderr
+    )
+    config = load(site.config)
+    with role_lock(config, "notify"):
+        said = site.run("incidents", "note", str(row["incident"]), "hm")
+    assert (said.exit_code, "no notifier has taken it yet" in said.stderr) == (0, True)
+
+
+def test_what_the_notifier_refuses_is_told_by_the_command_that_asked(site: Site) -> None:
+    site.work(root_login(time=app.now()))
+    (row,) = site.rows("incidents", "list")
+    name = str(row["incident"])
+    config = load(site.config)
+    stop = threading.Event()
+
+    def serve() -> None:
+        stream = app.open_stream(config)
+        policy = Policy(parse({"receiver": "security"}))
+        notify = Notify(stream, policy, {"security": [site.pager]}, Means(commands_key(config), wait=0.01))
+        while not stop.is_set():
+            notify.step(app.now())
+        notify.close()
+        stream.close()
+
+    thread = threading.Thread(target=serve)
+    with role_lock(config, "notify"):
+        thread.start()
+        done = site.run("incidents", "snooze", name, "1h", "--note", "lunch")
+        refused = site.run("incidents", "severity", name, "high")
+        stop.set()
+        thread.join()
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert (refused.exit_code, f"incident {name} is high already" in refused.stderr) == (1, True)
+    (shown,) = site.rows("incidents", "show", name)
+    assert (shown["state"], str(shown["notes"])[:9]) == ("snoozed", "['lunch (")
+
+
+def test_the_key_is_made_once_for_its_owner_alone(site: Site) -> None:
+    config = load(site.config)
+    key = commands_key(config)
+    path = folder(config) / "commands.key"
+    assert (commands_key(config), path.stat().st_mode & 0o777, len(key)) == (key, 0o600, 64)
+    path.chmod(0o644)
+    with pytest.raises(StateError, match="others may read this key"):
+        commands_key(config)
+    path.write_text("short")
+    path.chmod(0o600)
+    with pytest.raises(StateError, match="16 bytes"):
+        commands_key(config)
+
+
+def test_whoever_is_not_known_commands_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(load(site.config))
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    said = site.run("silence", "add", "a=b", "--for", "1h", "--reason", "x")
+    assert said.exit_code == 1
+    assert "uid 54321 is not known: `people` in the config lists no such account" in said.stderr
+
+
+def test_an_account_that_people_lists_commands_under_the_person_s_name(tmp_path: Path) -> None:
+    config = Config(state=tmp_path, people=[Person(name="Ada Byron", accounts=[pwd.getpwuid(os.getuid()).pw_name])])
+    assert caller(config)[0] == "Ada Byron"

@@ -1,4 +1,5 @@
-"""Random histories of alerts, people, silences, failures and kills, against a model that knows nothing of notifiers.
+"""Random histories of alerts, people, silences, snoozes, failures, outages of the stream and kills, against a model
+that knows nothing of notifiers.
 
 The model says, in a few lines, which messages each incident causes. The role must send exactly these, in order; a
 kill may add one more, marked as a possible repeat.
@@ -7,7 +8,9 @@ kill may add one more, marked as a possible repeat.
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifiers.channels import Unavailable
+from pipeline.streams import StreamUnavailable
 from rules.event import rfc3339
 from tests.standins.alerts import NOW, disk, root_login
 from tests.standins.channels import Recorder
@@ -28,6 +32,7 @@ Place: TypeAlias = tuple[str, str]  # what and where: ("Root", "db-1")
 HOSTS = ("db-1", "db-2")
 TTL = timedelta(hours=4)
 SILENCE = timedelta(minutes=10)
+SNOOZE = timedelta(minutes=30)
 
 
 @dataclass
@@ -39,6 +44,8 @@ class Case:
     sources: set[str] = field(default_factory=set)
     last: datetime = NOW
     occurrence: int = 0
+    wakes: datetime | None = None  # when a snooze ends
+    slept: datetime | None = None  # when the latest one did or will: it counts as the latest that happened
     alert: str = ""  # of a condition: which alert fires
 
 
@@ -72,16 +79,16 @@ class Model:
         place = ("Root", host)
         case, quiet = self.case(place), self.silence_of(host)
         if case.state == "resolved":
-            case.state, case.heard, case.sources = "triggered", quiet is None, set()
+            case.state, case.heard, case.sources, case.slept = "triggered", quiet is None, set(), None
             case.occurrence += 1
             self.announce(place, quiet) if quiet else self.say(place, "PAGE")
         elif not case.heard:
             if quiet is None:
-                case.state, case.heard = "triggered", True
+                case.state, case.heard, case.wakes, case.slept = "triggered", True, None, None
                 self.say(place, "PAGE")
         elif source not in case.sources:
-            word = "REOPENED" if case.state == "acknowledged" else "NEW VALUE"
-            case.state = "triggered"
+            word = "NEW VALUE" if case.state == "triggered" else "REOPENED"
+            case.state, case.wakes, case.slept = "triggered", None, None
             self.announce(place, quiet) if quiet else self.say(place, word)
         if quiet is None:
             case.sources.add(source)
@@ -108,14 +115,14 @@ class Model:
 
     def end(self, place: Place) -> None:
         case = self.case(place)
-        case.state = "resolved"
+        case.state, case.wakes = "resolved", None
         if case.heard:
             self.say(place, "RESOLVED")
 
     def ack(self, place: Place) -> None:
         case = self.case(place)
-        if case.state == "triggered":
-            case.state = "acknowledged"
+        if case.state in ("triggered", "snoozed"):
+            case.state, case.wakes, case.slept = "acknowledged", None, None
             if case.heard:
                 self.say(place, "ACKNOWLEDGED")
 
@@ -123,14 +130,32 @@ class Model:
         if self.case(place).state != "resolved":
             self.end(place)
 
+    def snooze(self, place: Place, span: timedelta) -> None:
+        case = self.case(place)
+        if case.state != "resolved":
+            case.state, case.wakes = "snoozed", self.now + span
+            case.slept = case.wakes
+            if case.heard:
+                self.say(place, "SNOOZED")
+
     def wait(self, span: timedelta) -> None:
         self.now += span
         for (what, host), case in self.cases.items():
-            if what == "Root" and case.state != "resolved" and case.last + TTL <= self.now:
-                case.state = "resolved"
+            last = max(case.last, case.slept) if case.slept else case.last
+            if what == "Root" and case.state != "resolved" and last + TTL <= self.now:
+                case.state, case.wakes = "resolved", None
+            if case.state == "snoozed" and case.wakes is not None and case.wakes <= self.now:
+                self._wake((what, host), case)
             if what == "Disk" and case.state == "triggered" and not case.heard and self.silence_of(host) is None:
                 case.heard = True
                 self.say((what, host), "PAGE")
+
+    def _wake(self, place: Place, case: Case) -> None:
+        case.state, case.wakes = "triggered", None
+        quiet = self.silence_of(place[1])
+        if quiet is None:
+            case.heard = True
+            self.say(place, "SNOOZE OVER")
 
 
 class Run:
@@ -150,6 +175,9 @@ class Run:
 
     def settle(self) -> None:
         """Let the role do its work; if it dies, a successor goes on."""
+        if self.desk.office is not None and self.desk.office.away:
+            self.alone()
+            return
         try:
             self.desk.settle()
         except Killed:
@@ -158,24 +186,50 @@ class Run:
             self.desk.kill()
             self.desk.settle()
 
+    def alone(self) -> None:
+        """Let the role do what it can without the stream."""
+        breath = threading.Event()
+        for turn in range(40):
+            with suppress(StreamUnavailable):
+                self.desk.role().step(self.desk.now)
+            if turn > 2 and not self.desk.role().sending:
+                return
+            breath.wait(0.001)
+
+    def away(self) -> None:
+        """The stream goes; it comes back before anything but time, a failing service or a kill happens."""
+        self.settle()
+        self.desk.role()
+        assert self.desk.office is not None
+        self.desk.office.away = True
+
+    def back(self) -> None:
+        if self.desk.office is not None and self.desk.office.away:
+            self.desk.office.away = False
+            self.settle()
+
     def login(self, host: str, source: str) -> None:
+        self.back()
         self.desk.tell(root_login(self.fresh(), host=host, source=source, time=self.desk.now))
         self.model.login(host, source)
         self.settle()
 
     def fill(self, host: str) -> None:
+        self.back()
         name = self.fresh()
         if self.model.fill(host, name):
             self.desk.tell(disk(name, host=host, time=self.desk.now))
         self.settle()
 
     def clear(self, host: str) -> None:
+        self.back()
         name = self.model.clear(host)
         if name:
             self.desk.tell(disk(name, host=host, step="resolved", time=self.desk.now))
         self.settle()
 
     def person(self, verb: str, what: str, host: str) -> None:
+        self.back()
         incident = next(
             (one.incident for one in reversed(self.pager.sent) if _place(one.subject) == (what, host)), None
         )
@@ -184,11 +238,16 @@ class Run:
             return
         if not incident.endswith(f"-{case.occurrence}"):
             return  # the page of this occurrence is still on its way
-        self.desk.command(verb, incident=incident)
-        (self.model.ack if verb == "ack" else self.model.close)((what, host))
+        if verb == "snooze":
+            self.desk.command(verb, incident=incident, until=rfc3339(self.desk.now + SNOOZE))
+            self.model.snooze((what, host), SNOOZE)
+        else:
+            self.desk.command(verb, incident=incident)
+            (self.model.ack if verb == "ack" else self.model.close)((what, host))
         self.settle()
 
     def silence(self, host: str) -> None:
+        self.back()
         name, ends = self.fresh(), self.desk.now + SILENCE
         self.desk.command("silence", id=name, matchers=[f'host.name="{host}"'], ends=rfc3339(ends), reason="work")
         self.model.silences.append((name, host, self.desk.now, ends))
@@ -203,11 +262,20 @@ class Run:
         self.pager.fail.extend(Unavailable("down") for _ in range(times))
 
     def kill_at(self, write: int) -> None:
+        self.back()
         self.desk.fuse = write
         self.desk.kill()
 
+    def kill_away(self) -> None:
+        """The role is killed between two steps while the stream is away; its successor finds the stream back."""
+        if self.desk.office is not None and self.desk.office.away:
+            self.kills += 1
+            self.desk.kill()
+            self.settle()
+
     def finish(self) -> None:
         self.pager.fail.clear()
+        self.back()
         self.desk.fuse = None
         self.desk.kill()
         for _ in range(3):
@@ -219,7 +287,7 @@ def _place(subject: str) -> Place:
     return ("Disk" if "Disk" in subject else "Root", next(host for host in HOSTS if host in subject))
 
 
-_WORDS = ("NEW VALUE", "REOPENED", "ACKNOWLEDGED", "RESOLVED", "SILENCED")
+_WORDS = ("SNOOZED", "SNOOZE OVER", "NEW VALUE", "REOPENED", "ACKNOWLEDGED", "RESOLVED", "SILENCED")
 
 
 def _told(pager: Recorder, *, marked: bool) -> dict[Place, list[str]]:
@@ -235,16 +303,19 @@ def _told(pager: Recorder, *, marked: bool) -> dict[Place, list[str]]:
 
 hosts = st.sampled_from(HOSTS)
 whats = st.sampled_from(["Root", "Disk"])
+verbs = st.sampled_from(["ack", "resolve", "snooze"])
 Step: TypeAlias = Callable[[Run], None]
 steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(lambda h, s: lambda run: run.login(h, s), hosts, st.sampled_from(["203.0.113.9", "198.51.100.4"])),
     st.builds(lambda h: lambda run: run.fill(h), hosts),
     st.builds(lambda h: lambda run: run.clear(h), hosts),
-    st.builds(lambda v, w, h: lambda run: run.person(v, w, h), st.sampled_from(["ack", "resolve"]), whats, hosts),
+    st.builds(lambda v, w, h: lambda run: run.person(v, w, h), verbs, whats, hosts),
     st.builds(lambda h: lambda run: run.silence(h), hosts),
-    st.builds(lambda m: lambda run: run.wait(m), st.sampled_from([1, 11, 300])),
+    st.builds(lambda m: lambda run: run.wait(m), st.sampled_from([1, 11, 40, 300])),
     st.builds(lambda n: lambda run: run.fail(n), st.integers(1, 3)),
     st.builds(lambda n: lambda run: run.kill_at(n), st.integers(0, 9)),
+    st.just(lambda run: run.away()),
+    st.just(lambda run: run.kill_away()),
 )
 
 

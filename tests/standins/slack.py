@@ -156,13 +156,14 @@ class Workspace:
 
 
 def _invalid(blocks: list[dict[str, object]]) -> str | None:
-    """The limits of Block Kit's reference: 50 blocks, 3000 characters a text, 2000 a field, 10 fields a section."""
+    """Block Kit's limits: 50 blocks, 3000 characters a text, 150 a header, 2000 a field, 10 fields a section."""
     if len(blocks) > 50:
         return "invalid_blocks"
     for block in blocks:
         text, fields = block.get("text"), block.get("fields", [])
         assert isinstance(fields, list)
-        if isinstance(text, dict) and not 0 < len(text["text"]) <= 3000:
+        most = 150 if block["type"] == "header" else 3000
+        if isinstance(text, dict) and not 0 < len(text["text"]) <= most:
             return "invalid_blocks"
         if len(fields) > 10 or any(not 0 < len(one["text"]) <= 2000 for one in fields):
             return "invalid_blocks"
