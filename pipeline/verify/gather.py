@@ -79,6 +79,7 @@ class Gathered:
         if isinstance(one, Strange):
             if one.kind == "ours":
                 self.ours += 1
+                self._told(found.fields, one.host)
             else:
                 self._odd(one)
             return
@@ -122,8 +123,13 @@ class Gathered:
             self.stated.add(stated(fields, f"the anchor of {str(fields.get('event.created'))[:19]}"))
         if action == "chain-epoch":
             self.begun[one.writer.rsplit("/", 2)[0], one.epoch] = str(fields.get("event.created"))
-        if action in TOLD:
-            about = str(fields.get("tocsin.about.host", one.host))
+        self._told(fields, one.host)
+
+    def _told(self, fields: Fields, host: str) -> None:
+        """Count what the witness told when the records arrived."""
+        action = str(fields.get("event.action"))
+        if action in TOLD and fields.get("tocsin.class") == "tocsin":
+            about = str(fields.get("tocsin.about.host", host))
             self.told[action, about] += 1
             if action in ("chain-reordered", "chain-clone") and len(self.said) < _STRANGE_MOST:
                 self.said.append((action, about, str(fields.get("message"))))
