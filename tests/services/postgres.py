@@ -107,6 +107,19 @@ class Postgres:
         with self.connect(user, database) as connection:
             connection.execute(statement.encode())
 
+    def dump(self, user: str, database: str, archive: Path) -> Path:
+        """Write the database into an archive by pg_dump, which names itself so to the server."""
+        self._tool("pg_dump", user, database, "-Fc", "-t", "customer", "-f", str(archive))
+        return archive
+
+    def restore(self, user: str, database: str, archive: Path) -> None:
+        """Restore the archive over the database by pg_restore: what is there is dropped first."""
+        self._tool("pg_restore", user, database, "--clean", "--if-exists", "--no-owner", "--no-acl", str(archive))
+
+    def _tool(self, name: str, user: str, database: str, *arguments: str) -> None:
+        server = ["-h", "127.0.0.1", "-p", str(self.port), "-U", user, "-d", database]
+        run([str(self._programs / name), *server, *arguments], env={"PGPASSWORD": self.passwords[user]})
+
     def _fill(self) -> None:
         with self._local("postgres") as connection:
             for statement in _ROLES.format(**self.passwords).strip().split("\n"):
