@@ -10,7 +10,7 @@ import msgspec
 
 from collectors.assemble import Environments, Host, assemble, parts
 from collectors.own import loss_event, own_event
-from collectors.sources import Loss, Perishable, Record
+from collectors.sources import Ending, Loss, Perishable, Record
 from pipeline.chaining import Sealing
 from pipeline.feeds import Counts, Feed
 from pipeline.intake import PRIORITIES, Intake
@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT = timedelta(seconds=15)
 _JUMP = timedelta(minutes=1)  # between two steps: no step takes as long
 _BATCH = 2000
+_JOURNAL = "count:journal"  # where its own losses are counted
 _NO_ROOM = {
     priority: f"sources of priority {priority} are not read: the journal is full until its readers are back; "
     "see `tocsin status` for who is behind, and raise the stream's limit if there is disk for it"
@@ -47,6 +48,7 @@ class Collect:
         self._own: list[dict[str, Value]] = []  # events of this role itself, to go with the next records
         self._pending: tuple[_Rows, dict[str, str]] | None = None
         self._findings: Sequence[Loss] = ()  # of the journal itself, with the records that are pending
+        self._lost_here = Counts()  # by the journal
         self._pace = Pace()
         self._stepped = datetime.min.replace(tzinfo=UTC)
         self._opened = False
@@ -74,6 +76,14 @@ class Collect:
         for feed in self._feeds:
             feed.source.close()
 
+    def ended(self) -> bool:
+        """Say whether nothing more can come: every source has ended, and all that they held is journalled."""
+        return (
+            self._opened
+            and self._pending is None
+            and all(isinstance(one.source, Ending) and one.source.ended and not one.lanes for one in self._feeds)
+        )
+
     def _open(self, now: datetime) -> None:
         saved = self._journal.positions()
         for feed in self._feeds:
@@ -81,6 +91,8 @@ class Collect:
             if f"count:{name}" in saved:
                 feed.counts = msgspec.json.decode(saved[f"count:{name}"], type=Counts)
             feed.source.open(saved.get(f"source:{name}"), now)
+        if _JOURNAL in saved:
+            self._lost_here = msgspec.json.decode(saved[_JOURNAL], type=Counts)
         self._own = self._sealing.open(saved, now)
         self._stepped = now
         self._opened = True
@@ -103,7 +115,7 @@ class Collect:
     def _gather(self, now: datetime) -> tuple[_Rows, dict[str, str]]:
         said = self._said(now)
         gathered: _Rows = {"first": said} if said else {}
-        positions: dict[str, str] = {}
+        positions = {_JOURNAL: msgspec.json.encode(self._lost_here).decode()} if self._findings else {}
         for feed in self._readable(now):
             rows: list[tuple[str, bytes]] = []
             batch = feed.source.read(now, _BATCH)
@@ -158,17 +170,21 @@ class Collect:
         own, self._own = self._own, []
         anchor = self._sealing.anchor(now)
         self._findings = self._journal.findings()
-        lost = [loss_event(loss, "journal", self._host, now) for loss in self._findings]
+        lost = self._gaps("journal", self._lost_here, self._findings, now)
         return [self._row("first", fields) for fields in [*own, *([anchor] if anchor else []), *lost]]
 
-    def _lost(self, feed: Feed, losses: Sequence[Loss], now: datetime) -> Iterator[tuple[str, bytes]]:
-        """Count what a source knows to be gone, and leave a record in the gap."""
+    def _lost(self, feed: Feed, losses: Sequence[Loss], now: datetime) -> list[tuple[str, bytes]]:
+        gaps = self._gaps(feed.source.name, feed.counts, losses, now)
+        return [self._row(feed.priority, fields) for fields in gaps]
+
+    def _gaps(self, source: str, counts: Counts, losses: Sequence[Loss], now: datetime) -> list[dict[str, Value]]:
+        """Count what is known to be gone, and return a record for each gap."""
         for loss in losses:
             _log.warning("lost: %s", loss.reason, extra={"role": self.name})
-            feed.counts.lost += loss.records or 0
-            feed.counts.lost_bytes += loss.size_bytes or 0
-            feed.counts.gaps += 1
-            yield self._row(feed.priority, loss_event(loss, feed.source.name, self._host, now))
+            counts.lost += loss.records or 0
+            counts.lost_bytes += loss.size_bytes or 0
+            counts.gaps += 1
+        return [loss_event(loss, source, self._host, now) for loss in losses]
 
     def _row(self, priority: str, fields: dict[str, Value]) -> tuple[str, bytes]:
         return self._host.id, self._sealing.seal(priority, fields)
