@@ -127,8 +127,25 @@ def threads_of(roles: Sequence[str], config: Config) -> list[str]:
     return loops
 
 
+class _End:
+    """The end of a process that collects alone, from sources that come to an end: once all of it has been sent on."""
+
+    def __init__(self, told: threading.Event) -> None:
+        self._told = told
+        self._collected = False
+
+    def quiet(self, role: Role, loops: Sequence[str]) -> None:
+        """Hear that a role found nothing to do."""
+        from pipeline.roles.collect import Collect
+
+        if isinstance(role, Collect):
+            self._collected = role.ended()
+        if self._collected and role.name == ("forward" if "forward" in loops else "collect"):
+            self._told.set()
+
+
 @contextmanager
-def running(config: Config, roles: Sequence[str]) -> Iterator[None]:
+def running(config: Config, roles: Sequence[str], end: _End | None = None) -> Iterator[None]:
     """Run roles in threads until the block ends, then stop each between two steps.
 
     Raises StateError, before anything starts, if one of them already runs over the same state.
@@ -138,7 +155,8 @@ def running(config: Config, roles: Sequence[str]) -> Iterator[None]:
         for role in roles:
             locks.enter_context(state.role_lock(config, role))
         loops = threads_of(roles, config)
-        threads = [threading.Thread(target=_loop, args=(name, config, stop), name=name) for name in loops]
+        quiet = partial(end.quiet, loops=loops) if end is not None else _unheard
+        threads = [threading.Thread(target=_loop, args=(name, config, stop, quiet), name=name) for name in loops]
         for thread in threads:
             thread.start()
         try:
@@ -150,7 +168,10 @@ def running(config: Config, roles: Sequence[str]) -> Iterator[None]:
 
 
 def run(config: Config, roles: Sequence[str], ready: Callable[[], None]) -> None:
-    """Run roles until SIGINT or SIGTERM. Raises StateError as `running` does."""
+    """Run roles until SIGINT or SIGTERM, or until a process that only collects has nothing left to come.
+
+    Raises StateError as `running` does.
+    """
     told = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -158,7 +179,7 @@ def run(config: Config, roles: Sequence[str], ready: Callable[[], None]) -> None
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    with running(config, roles):
+    with running(config, roles, _End(told) if list(roles) == ["collect"] else None):
         ready()
         told.wait()
 
@@ -168,7 +189,11 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _loop(name: str, config: Config, stop: threading.Event) -> None:
+def _unheard(_role: Role) -> None:
+    pass
+
+
+def _loop(name: str, config: Config, stop: threading.Event, quiet: Callable[[Role], None] = _unheard) -> None:
     """Step one role until told to stop; after a fault, build it anew from what is durable."""
     failures = 0
     while not stop.is_set():
@@ -177,7 +202,7 @@ def _loop(name: str, config: Config, stop: threading.Event) -> None:
                 role = build(name, config, opened)
                 opened.callback(role.close)
                 while not stop.is_set():
-                    failures = _stepped(role, failures, stop)
+                    failures = _stepped(role, failures, stop, quiet)
         except (StreamUnavailable, IndexUnavailable) as error:
             failures += 1
             _log.warning("waits: %s", error, extra={"role": name})
@@ -187,7 +212,7 @@ def _loop(name: str, config: Config, stop: threading.Event) -> None:
         stop.wait(_patience(failures) if failures else 0)
 
 
-def _stepped(role: Role, failures: int, stop: threading.Event) -> int:
+def _stepped(role: Role, failures: int, stop: threading.Event, quiet: Callable[[Role], None]) -> int:
     """Do one step; return how often in a row what it needs was away."""
     try:
         busy = role.step(now())
@@ -199,6 +224,7 @@ def _stepped(role: Role, failures: int, stop: threading.Event) -> int:
     if failures:
         _log.info("goes on", extra={"role": role.name})
     if not busy:
+        quiet(role)
         stop.wait(_IDLE_SECONDS.get(role.name, 0))
     return 0
 

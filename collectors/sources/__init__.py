@@ -25,10 +25,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):  # one is made for each lin
     lane: str
     end: int
     fields: dict[str, Value] = {}  # what the source itself knows, as log.file.path
+    start: int | None = None  # offset of its first byte: log.offset
     time: datetime | None = None  # where the source states it (a journal entry, a sample)
     whole: bool = False  # fields are the whole event (a sample); no format is asked
     backlog: bool = False  # stood there before the source's first start
-    start: int | None = None  # offset of its first byte: log.offset
 
     @property
     def place(self) -> bytes:
@@ -99,4 +99,14 @@ class Perishable(Protocol):
 
     def skip(self, now: datetime) -> None:
         """Drop what is there now, which the journal has no room for. The next `read` gives one Loss of it all."""
+        ...
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """A Source that can come to an end: a pipe."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come, and all that came has been given."""
         ...

@@ -214,7 +214,7 @@ class JournaldSource:
             self._cursors[self._count] = entry.cursor
             old = self._first_until is not None and entry.time < self._first_until
             origin = entry.cursor.encode()
-            yield Record(entry.raw, origin, "journal", self._count, entry.fields, entry.time, backlog=old)
+            yield Record(entry.raw, origin, "journal", self._count, fields=entry.fields, time=entry.time, backlog=old)
 
 
 _SEQUENCE: Final = re.compile(r"(?:^|;)s=([0-9a-f]+);i=([0-9a-f]+)(?:;|$)")

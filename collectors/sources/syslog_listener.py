@@ -157,7 +157,7 @@ class SyslogSource:
             self._at.received += len(raw)
             number = self._at.sequence
             self._bytes[number] = self._at.received
-            yield Record(raw, f"{self._at.epoch}:{number}".encode(), "", number, fields)
+            yield Record(raw, f"{self._at.epoch}:{number}".encode(), "", number, fields=fields)
 
     def _losses(self, dropped: int) -> list[Loss]:
         skipped, self._skipped = self._skipped, 0
