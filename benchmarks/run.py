@@ -16,6 +16,7 @@ ALL = {
     "path": "the whole path, events a second, each engine",
     "chain": "what sequence and seal cost the collecting role",
     "journal": "the journal's cost, an hour's outage, a root login behind eight hours of backlog",
+    "tail": "the file source against bare read and split and rsyslog imfile; ten thousand idle files",
     "formats": "lines a CPU second by format, against a chain of `re`",
     "detection": "the shipped rules over a fleet's events; against RSigma with its options",
     "index": "the embedded index against bare SQLite",

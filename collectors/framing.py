@@ -66,7 +66,7 @@ class Lines:
         if raws:
             raws[0] = self._take(raws[0])
             self._part = 1
-        if not raws or max(map(len, raws)) <= self._limit:
+        if len(chunk) <= self._limit and (not raws or len(raws[0]) <= self._limit):
             edges = list(accumulate(map(self._width.__add__, map(len, raws)), initial=self._start))
         else:
             raws, edges = self._pieces(raws)

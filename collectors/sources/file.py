@@ -24,6 +24,7 @@ from collectors.sources.trail import Found, Trail
 _HEARD: Final = 0.001  # seconds between sweeps, for each file, where inotify speaks: a sweep costs a tenth of a percent
 _DEAF: Final = 0.0001  # and where it does not
 _OFTEN: Final = 0.1  # a sweep that is due more often than that is made at each look, and needs no inotify
+_ROOM: Final = 128  # open files, at most: Tocsin has other sources, and logs are many
 _AGAIN: Final = 0.03  # seconds, for each file, after which all is looked at though nothing seems to have changed
 
 
@@ -53,7 +54,8 @@ class FileSource:
         self._listed: datetime | None = None
         self._inotify: Inotify | None = None
         self._deaf = False
-        self._shelf = Shelf(room or max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8, 16))
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._shelf = Shelf(room or min(max(limit // 8, 16), _ROOM))
 
     # the port
 

@@ -199,13 +199,12 @@ class Tail:
         """Make a record of each line that is not empty, all in the interpreter's C: this is what tailing costs."""
         if self.encoding:
             raws = [_narrow(raw, self.encoding) for raw in raws]
-        fields = {"log.file.path": self.path}
-        lane = self.lane
-        old = repeat(False) if edges[0] >= self.backlog_until else map(self.backlog_until.__gt__, edges)
-        records = map(
-            Record, raws, repeat(lane.encode()), repeat(lane), edges[1:], repeat(fields),
-            repeat(None), repeat(False), old, edges,
-        )  # fmt: skip
+        shared = repeat(self.lane.encode()), repeat(self.lane), edges[1:], repeat({"log.file.path": self.path}), edges
+        if edges[0] >= self.backlog_until:
+            records = map(Record, raws, *shared)
+        else:
+            old = map(self.backlog_until.__gt__, edges)
+            records = map(Record, raws, *shared, repeat(None), repeat(False), old)
         made = list(records) if all(raws) else list(compress(records, raws))
         if made:
             self.owed = made[-1].end
