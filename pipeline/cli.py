@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("route", "Who would get what, when and why; take over Alertmanager's config."),
     "notify-test": ("notify_test", "Send a test message by every channel."),
     "enrol": ("enrol", "Give a host its id and first key; list and revoke hosts."),
+    "deadletter": ("deadletter", "What could not be taken, and why; send it through again."),
     "verify": ("verify", "Check the archive: every record's seal, and the numbers of every chain."),
     "status": (
         "status",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 import click
 import msgspec
 
-from pipeline import app
+from notifiers.escape import line
+from pipeline import app, state
 from pipeline.commands.options import config_option, load_config, told
+from pipeline.commands.status_fleet import merged, of_fleet, openmetrics
 from pipeline.feeds import Counts
 from pipeline.intake import FORWARD, PRIORITIES
 from pipeline.settings import Config
@@ -25,7 +28,10 @@ READERS = ((EVENTS, "detect"), (MATCHES, "correlate"), (ALERTS, "notify"), (EVEN
 @click.command()
 @config_option
 @click.option(
-    "--format", "form", type=click.Choice(["table", "ndjson"]), help="Default: table on a terminal, else ndjson."
+    "--format",
+    "form",
+    type=click.Choice(["table", "ndjson", "openmetrics"]),
+    help="Default: table on a terminal, else ndjson. openmetrics is for a scraper.",
 )
 def status(path: Path | None, form: str | None) -> None:
     """What was read, delivered, set aside and lost, by source; how far each reader of the stream is.
@@ -35,7 +41,9 @@ def status(path: Path | None, form: str | None) -> None:
     config = load_config(path)
     with told():
         rows = [*_sources(config), *_stream(config)]
-    if form == "ndjson" or (form is None and not sys.stdout.isatty()):
+    if form == "openmetrics":
+        click.echo("\n".join(openmetrics(rows)))
+    elif form == "ndjson" or (form is None and not sys.stdout.isatty()):
         for row in rows:
             click.echo(msgspec.json.encode(row))
     else:
@@ -43,7 +51,13 @@ def status(path: Path | None, form: str | None) -> None:
     sys.exit(1 if any(row.get("lost") or row.get("set_aside") for row in rows) else 0)
 
 
-def _sources(config: Config) -> Iterator[dict[str, object]]:
+def _sources(config: Config) -> list[dict[str, object]]:
+    with closing(app.open_stream(config)) as stream:
+        fleet = list(of_fleet(stream, app.now()))
+    return merged(list(_here(config)), fleet, state.host(config).id)
+
+
+def _here(config: Config) -> Iterator[dict[str, object]]:
     files = app.open_files(config, "stream" if config.stream.kind == "sqlite" else "journal")
     positions = files.journal.positions()
     waiting = 0
@@ -94,11 +108,12 @@ def _table(rows: list[dict[str, object]]) -> None:
         click.echo("Nothing was read yet; start `tocsin run`.")
     for row in sources:
         loss = click.style(f"{row['lost']} lost", fg="red") if row["lost"] else "0 lost"
+        name = line(f"{row['host']} {row['source']}" if "written_bytes" not in row else str(row["source"]))
         click.echo(
-            f"{row['source']!s:32} {row['written']:>9} written {row['delivered']:>9} delivered "
+            f"{name:32} {row['written']:>9} written {row['delivered']:>9} delivered "
             f"{row['set_aside']:>3} set aside {loss:>7} {row['lag_seconds']!s:>7} s behind"
         )
-        if row["unknown"]:
+        if row.get("unknown"):
             click.echo(f"{'':32} {row['unknown']:>9} that no format knows, kept with their raw text; the last:")
             samples = row["unknown_samples"]
             for sample in samples if isinstance(samples, list) else []:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Iterator
 
 from pydantic import ValidationError
@@ -11,15 +10,13 @@ from pydantic import ValidationError
 from notifiers.incident import Entry
 from notifiers.ledger import Ledger
 from notifiers.policy import Policy
+from pipeline.groups import own_group
 from pipeline.streams import INCIDENTS, Stream, StreamUnavailable
+
+__all__ = ["entries", "own_group", "replayed"]
 
 _EMPTY_READS = 30  # of a second each, until the log counts as out of reach
 _log = logging.getLogger(__name__)
-
-
-def own_group(name: str) -> str:
-    """Return a group for one reader alone: whoever needs the whole of a topic asks no other for it."""
-    return f"{name}-{uuid.uuid4().hex}"
 
 
 def entries(stream: Stream, group: str) -> Iterator[Entry]:

@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from collectors.assemble import Host
+from pipeline.groups import own_group
 from pipeline.records import DeadLetter
-from pipeline.roles.incident_log import own_group
 from pipeline.roles.sound import refuses
 from pipeline.seals import Doubt, Seals
 from pipeline.streams import EVENTS, STATE, Message, Stored, Stream, StreamUnavailable

@@ -14,10 +14,10 @@ from pipeline import state, watched
 from pipeline.adapters import limit_bytes_of
 from pipeline.enrolled import Enrolled, EnrolmentFault
 from pipeline.enrolling import escrow
+from pipeline.groups import own_group
 from pipeline.indexes import Index, Query, Retained
 from pipeline.indexes.retention import first_kept
 from pipeline.records import DeadLetter
-from pipeline.roles.incident_log import own_group
 from pipeline.roles.witnessing import PREFIX, kept
 from pipeline.seals import Seals
 from pipeline.settings import Config

@@ -1,0 +1,122 @@
+"""What the centre saw of every host's sources: the witness's numbers, for `tocsin status`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+
+import msgspec
+
+from pipeline.groups import own_group
+from pipeline.roles.witnessing import PREFIX, kept
+from pipeline.streams import Stream
+from pipeline.verify.sources import letters
+from pipeline.watched import Source, sources
+from rules.event import instant
+
+Row = dict[str, object]
+_LETTERS_MOST = 100_000
+
+
+def of_fleet(stream: Stream, now: datetime) -> Iterator[Row]:
+    """Yield a row for each source of each host that the centre has heard of. Raises StreamUnavailable."""
+    aside = _set_aside(stream)
+    for message in kept(stream, own_group("status")):
+        host = message.key.removeprefix(PREFIX).partition("/")[2]
+        if host and message.value:
+            try:
+                found = sources(message.value)
+            except msgspec.MsgspecError:
+                continue
+            for name, one in sorted(found.items()):
+                yield _row(host, name, one, aside[host, name], now)
+
+
+def _row(host: str, name: str, one: Source, set_aside: int, now: datetime) -> Row:
+    written, lost = one.before[0] + one.written, one.before[1] + one.missing
+    return {
+        "host": host,
+        "source": name,
+        "written": written,
+        "delivered": max(0, written - lost - set_aside),
+        "set_aside": set_aside,
+        "lost": lost,
+        "lag_seconds": round((now - instant(one.up_to)).total_seconds(), 1) if one.up_to else None,
+    }
+
+
+def merged(own: list[Row], fleet: list[Row], host: str) -> list[Row]:
+    """Return this host's rows with what the centre missed of them, then those of all other hosts."""
+    seen = {row["source"]: row for row in fleet if row["host"] == host}
+    out = []
+    for row in own:
+        other = seen.pop(row.get("source"), None)
+        out.append(row if other is None else row | _with(row, other))
+    return [*out, *seen.values(), *(row for row in fleet if row["host"] != host)]
+
+
+def _with(row: Row, other: Row) -> Row:
+    """Return the numbers of a source here, less what never arrived at the centre."""
+    lost, aside = int(str(other["lost"])), int(str(other["set_aside"]))
+    return {
+        "host": other["host"],
+        "delivered": int(str(row["delivered"])) - lost - aside,
+        "set_aside": int(str(row["set_aside"])) + aside,
+        "lost": int(str(row["lost"])) + lost,
+    }
+
+
+def _set_aside(stream: Stream) -> Counter[tuple[str, str]]:
+    """Count the dead letters of sound events, by whose they are."""
+    out: Counter[tuple[str, str]] = Counter()
+    for _, letter in islice(letters(stream), _LETTERS_MOST):
+        if letter.stage == "index" and letter.value:
+            try:
+                fields = msgspec.json.decode(letter.value.encode(), type=dict[str, object])
+            except msgspec.MsgspecError:
+                continue
+            out[str(fields.get("host.id")), str(fields.get("tocsin.source"))] += 1
+    return out
+
+
+_METRICS = {
+    "written": ("counter", "tocsin_source_written_records", "Records of the source, as it showed them."),
+    "delivered": ("counter", "tocsin_source_delivered_records", "Records that the centre has."),
+    "set_aside": ("counter", "tocsin_source_set_aside_records", "Records in the dead letters."),
+    "lost": ("counter", "tocsin_source_lost_records", "Records that were written and never arrived."),
+    "lag_seconds": ("gauge", "tocsin_source_lag_seconds", "How far behind the source is read."),
+}
+
+
+def openmetrics(rows: list[Row]) -> Iterator[str]:
+    """Yield the rows as OpenMetrics 1.0 text, for a scraper."""
+    for name, (kind, metric, help_) in _METRICS.items():
+        found = [row for row in rows if "source" in row and row.get(name) is not None]
+        end = "_total" if kind == "counter" else ""
+        lines = [f"{metric}{end}{_labels(row, 'host', 'source')} {row[name]}" for row in found]
+        yield from _family(kind, metric, help_, lines)
+    lags = [
+        f"tocsin_reader_lag_records{_labels(row, 'topic', 'reader')} {row['lag']}" for row in rows if "reader" in row
+    ]
+    yield from _family("gauge", "tocsin_reader_lag_records", "Records of a topic that a role has still to read.", lags)
+    dead = [f"tocsin_deadletters {row['records']}" for row in rows if row.get("topic") == "audit.deadletter"]
+    yield from _family("gauge", "tocsin_deadletters", "Records in the dead letters.", dead)
+    yield "# EOF"
+
+
+def _family(kind: str, metric: str, help_: str, lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield f"# TYPE {metric} {kind}"
+        yield f"# HELP {metric} {help_}"
+        yield from lines
+
+
+def _labels(row: Row, *names: str) -> str:
+    found = [f'{name}="{_escaped(str(row[name]))}"' for name in names if row.get(name) is not None]
+    return "{" + ",".join(found) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
