@@ -22,10 +22,12 @@ from notifiers.policy import Policy
 from notifiers.route import labels_of
 from notifiers.silence import Silences
 from notifiers.view import headline
-from rules.alert import Alert
+from rules.alert import Alert, Proof, Rule
 
 _MINUTE: Final = timedelta(minutes=1)
 _FORGOTTEN: Final = timedelta(days=8)  # longer than a stream keeps its records, unless told otherwise
+_OF_ALERT: Final = set(Alert.model_fields)  # which fields are set: pydantic keeps a set for each model, or a shared one
+_OF_PROOF: Final = set(Proof.model_fields)
 _COUNTED: Final = ("page", "news", "graver", "reopened", "resolved", "group", "storm")  # what counts towards a storm
 
 
@@ -50,6 +52,7 @@ class Ledger:
         self._receipts: dict[tuple[str, str, int], str] = {}
         self._down: dict[str, dict[int, Down]] = {}
         self._recent: dict[str, deque[datetime]] = {}  # receiver -> when its last messages were intended
+        self._rules: dict[tuple[str, str], Rule] = {}
         self.ends: list[tuple[datetime, str]] = []  # heaps: when an event's incident may expire,
         self.sleepers: list[tuple[datetime, str]] = []  # when a snoozed one wakes,
         self.reminders: list[tuple[datetime, str]] = []  # and when an unacknowledged one is told again
@@ -160,7 +163,7 @@ class Ledger:
                 yield Entry(time=now, silence=silence)
 
     def _restore(self, one: Carried) -> None:
-        incident = restored(one)
+        incident = replace(restored(one), alert=self._shared(one.alert))
         self.incidents[one.key] = incident
         self._keys[one.incident] = one.key
         self._watch(incident)
@@ -177,6 +180,8 @@ class Ledger:
         before = self.incidents.get(step.key)
         if before is None and step.alert is None:
             return  # the log no longer holds how it began
+        if step.alert is not None:
+            step = step.model_copy(update={"alert": self._shared(step.alert)})
         incident = advance(before, step, time)
         if before is not None and before.id != incident.id:
             self._replace(before)
@@ -189,6 +194,14 @@ class Ledger:
         for receiver, fate in step.fates.items():
             if fate.how == "held" and step.alert:
                 self._gather(receiver, fate, step, step.alert, time)
+
+    def _shared(self, alert: Alert) -> Alert:
+        """Return the alert with what its like have in common kept once: that is half of its memory."""
+        known = self._rules.setdefault((alert.rule.id, alert.rule.level), alert.rule)
+        if known != alert.rule:  # the rule was changed since
+            self._rules[alert.rule.id, alert.rule.level] = known = alert.rule
+        proof = Proof.model_construct(_OF_PROOF, **alert.proof.__dict__)
+        return Alert.model_construct(_OF_ALERT, **{**alert.__dict__, "rule": known, "proof": proof})
 
     def _time(self, step: Transition, incident: Incident) -> None:
         if step.what == "fired" and incident.alert.rule.kind == "event":
