@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 import pytest
 
+from tests.services.accounts import Accounts
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.kafka import Kafka
 from tests.services.mariadb import Mariadb
@@ -19,7 +20,7 @@ from tests.services.postgres import Postgres
 from tests.services.process import CannotServe
 from tests.services.sshd import Sshd
 
-SERVERS = frozenset({"kafka", "elasticsearch", "postgres", "mariadb", "sshd"})
+SERVERS = frozenset({"kafka", "elasticsearch", "postgres", "mariadb", "sshd", "accounts"})
 
 
 class Server(Protocol):
@@ -88,4 +89,10 @@ def mariadb() -> Iterator[Mariadb]:
 @pytest.fixture(scope="session")
 def sshd() -> Iterator[Sshd]:
     with serving("sshd", Sshd) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def accounts(sshd: Sshd) -> Iterator[Accounts]:
+    with serving("accounts", lambda folder: Accounts(folder, sshd)) as server:
         yield server

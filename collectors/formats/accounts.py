@@ -43,6 +43,12 @@ _SENTENCES: Final = tuple(
         ),
         (rf"group {_Q} removed(?: from (\S+))?", "group-deleted", ("group", "deletion"), ("group.name", "file.path")),
         (rf"(?:remove|delete)d? group {_Q}", "group-deleted", ("group", "deletion"), ("group.name",)),
+        (
+            rf"change user name {_Q} to {_Q}",
+            "user-renamed",
+            ("user", "change"),
+            ("user.target.name", "user.changes.name"),
+        ),
         (rf"change user {_Q} password", "password-changed", ("user", "change"), ("user.target.name",)),
         (rf"change user {_Q} (.*)", "user-changed", ("user", "change"), ("user.target.name", "event.reason")),
         (rf"changed user {_Q}(.*)", "user-changed", ("user", "change"), ("user.target.name", "event.reason")),
@@ -136,7 +142,7 @@ def read(message: str) -> Fields | None:
         fields = _base("group-changed", ("group", "change"), "success")
         if found is not None:
             fields["file.path"] = found[1]
-            fields["group.name"] = found[2].partition(",")[0].rpartition("/")[2].removeprefix("group ")
+            fields["group.name"] = found[2].partition(",")[0].removeprefix("group ").partition("/")[0]
         return fields
     for pattern, action, types, names in _SENTENCES:
         found = pattern.match(message)

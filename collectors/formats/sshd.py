@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from collectors.formats import sshd_login, sshd_network
+from collectors.formats import sshd_login, sshd_network, sshd_service
 from collectors.formats.address import source
 from collectors.formats.sshd_fields import NETWORK, Fields, base
 
@@ -74,7 +74,7 @@ def _other(message: str) -> Fields | None:
         return fields
     if message.startswith(("kernel: [", "kernel:[")):
         return read(message.partition("]")[2].lstrip(": "))
-    return None
+    return sshd_service.read(message)
 
 
 _BY_WORD: Final[dict[str, Callable[[str], Fields | None]]] = {

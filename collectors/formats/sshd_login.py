@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from collectors.formats import sshd_service
 from collectors.formats.address import number, source
 from collectors.formats.sshd_fields import AUTH, LAST_FROM, Fields, base
 from collectors.formats.sshd_network import bare_peer, refused
@@ -64,6 +65,8 @@ def _verdict(  # noqa: PLR0913, PLR0917  the words of one line, in its order
     source(fields, host, port)
     if extra:
         fields["system.auth.ssh.signature"] = extra
+        if "-CERT" in extra:
+            sshd_service.certificate(extra, fields)
     return fields
 
 

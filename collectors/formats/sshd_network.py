@@ -17,11 +17,11 @@ _MAPPING: Final = re.compile(
     r"(?:reverse mapping checking getaddrinfo for|Address) (\S+) (?:\[([^\]\s]+)\]|maps to (\S+?),)"
 )
 ANY_PEER: Final = re.compile(
-    r"(?:[Cc]onnection |^)(?:from|for|by|with) \[?([0-9A-Fa-f.:%]{2,64}[^\s\]:,]*)\]?(?:(?: port |:)(\d{1,5}))?",
+    r"(?:[Cc]onnection (?:#\d{1,9} )?|^)(?:from|for|by|with) \[?([0-9A-Fa-f.:%]{2,64}[^\s\]:,]*)\]?(?:(?: port |:)(\d{1,5}))?",
     re.ASCII,
 )
 _SESSION: Final = re.compile(
-    r"(Starting|Close) session: (?:(\S+)(?: '([^']*)'| on (\S+))? for |user )(.*) from (\S+)"
+    r"(Starting|Close) session: (?:(\S+)(?: \([\w-]+\))?(?: '([^']*)')?(?: on (\S+))? for |user )(.*) from (\S+)"
     r" port (\d{1,5}) id (\d{1,9})$",
     re.ASCII,
 )

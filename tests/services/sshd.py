@@ -111,12 +111,18 @@ class Sshd:
         self.rsyslog.wait_until(lambda: text.encode() in self.log.read_bytes(), f"{text!r} in the log", limit)
 
     def _ssh(self, user: str, command: str, options: list[str], password: str = "") -> subprocess.CompletedProcess[str]:
+        return self.attempt(user, command, options, password, self.port)
+
+    def attempt(
+        self, user: str, command: str, options: list[str], password: str, port: int, said: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ssh against a port of this machine; the password is given where it is asked for."""
         trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
         asked = {"SSH_ASKPASS": str(self._folder / "askpass"), "SSH_ASKPASS_REQUIRE": "force"}
         return subprocess.run(
-            ["ssh", "-F", "/dev/null", *trust, *options, "-p", str(self.port), f"{user}@127.0.0.1", command],
+            ["ssh", "-F", "/dev/null", *trust, *options, "-p", str(port), "-l", user, "127.0.0.1", command],
             env={**os.environ, **asked, "TOCSIN_PASSWORD": password},
-            stdin=subprocess.DEVNULL,
+            input=said,
             capture_output=True,
             text=True,
             timeout=60,
