@@ -45,7 +45,7 @@ class Gathering:
         return min(self.touched + QUIET, self.until) if self.kind in ("digest", "catchup") else self.until
 
 
-def merged(some: Sequence[Gathering]) -> Digest:
+def merged(some: Sequence[Gathering | Digest]) -> Digest:
     """Return what is told of one gathering, or of several at once."""
     counts: dict[str, int] = {}
     for one in some:

@@ -108,6 +108,7 @@ class Send(_Model):
     repeat: bool = False  # an earlier attempt may have arrived
     digest: Digest | None = None
     gathered: tuple[str, ...] = ()  # the names of what was gathered and ends with this send
+    merged: tuple[str, ...] = ()  # sends that waited for a service that was away, and are told by this one instead
     alert: Alert | None = None  # what this message is to tell of, whatever came to the incident since
 
 

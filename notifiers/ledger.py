@@ -87,6 +87,13 @@ class Ledger:
     def owed(self) -> Iterator[Pending]:
         return (pending for sends in self._owed.values() for pending in sends.values())
 
+    def waiting(self) -> Iterator[tuple[str, Sequence[Pending]]]:
+        """Yield each receiver whose service is away, with what waits behind the first message that it is owed."""
+        for receiver, sends in self._owed.items():
+            if self._down.get(receiver) and len(sends) > 1:
+                first = _first(sends.values(), 2**31)
+                yield receiver, [one for one in sends.values() if one is not first]
+
     def down(self) -> Mapping[str, Mapping[int, Down]]:
         """Return the channels that failed last, by receiver."""
         return self._down
@@ -240,7 +247,9 @@ class Ledger:
             return
         owed = self._owed.setdefault(send.receiver, {})
         known = owed.get(send.id)
-        owed[send.id] = replace(known, send=send, open=True) if known else Pending(send, time, open=True)
+        merged = [one for name in send.merged if (one := owed.pop(name, None))]
+        since = min((one.since for one in merged), default=time)
+        owed[send.id] = replace(known, send=send, open=True) if known else Pending(send, since, open=True)
         if known is not None:
             return
         for name in send.gathered:

@@ -9,7 +9,8 @@ from typing import Final
 
 from notifiers.digest import Gathering, merged
 from notifiers.fates import Fates, step_of
-from notifiers.incident import Entry, Incident, Send, What, ends_at
+from notifiers.incident import Digest, Entry, Incident, Line, Send, What, ends_at
+from notifiers.view import headline
 
 _LOOK: Final = timedelta(seconds=1)
 
@@ -29,6 +30,7 @@ class Passing:
         yield from self._awake(now)
         yield from self._reminded(now)
         yield from self._unmuted(now)
+        yield from self._merged(now)
 
     def _complete(self, now: datetime) -> Iterator[Entry]:
         """Tell what was gathered. What would be a storm by itself is told in one."""
@@ -81,6 +83,31 @@ class Passing:
             entry = self._again(incident, "unmuted", now, now)
             if entry.transition and any(fate.how != "muted" for fate in entry.transition.fates.values()):
                 yield entry
+
+    def _merged(self, now: datetime) -> Iterator[Entry]:
+        """What waits for a service that is away becomes one message, so that it is not flooded when it is back."""
+        for receiver, waiting in list(self._ledger.waiting()):
+            if len(waiting) > self._fates.policy.merge:
+                digest = merged([part for one in waiting for part in self._gathered(one.send, now)])
+                names = tuple(one.send.id for one in waiting)
+                name = f"storm:{receiver}:waited:{now.isoformat()}"
+                yield Entry(
+                    time=now, intended=(Send(id=name, receiver=receiver, kind="storm", digest=digest, merged=names),)
+                )
+
+    def _gathered(self, send: Send, now: datetime) -> Iterator[Digest | Gathering]:
+        if send.digest is not None:
+            yield send.digest
+            return
+        incident = self._ledger.by_id(send.incident or "")
+        alert = send.alert or (incident.alert if incident else None)
+        if alert is None:
+            return
+        word = "" if send.kind == "page" else f"{send.kind.upper()}: "
+        one = Gathering("storm", now, now, now, first=alert.time, last=alert.time)
+        line = Line(incident=send.incident or "", time=alert.time, level=alert.rule.level, text=word + headline(alert))
+        one.add(word + alert.rule.title, line, now)
+        yield one
 
     def _again(self, incident: Incident, what: What, now: datetime, tick: datetime) -> Entry:
         transition, intended = self._fates.again(incident, what, now, tick)

@@ -26,6 +26,8 @@ class Policy:
     ttl: timedelta = timedelta(hours=4)  # an event's incident ends when nothing more happened for so long
     storm: int = 20  # a receiver gets no more first messages than this within a minute; the rest come in one
 
+    merge: int = 5  # more messages than this, waiting behind one for a service that is away, become one
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield what routes name and nobody defined: (place, fault)."""
         yield from _unknown(self.route, self.intervals)

@@ -82,6 +82,37 @@ def test_a_burst_of_429_is_obeyed_and_makes_no_request_too_many(office: Office) 
     assert office.box.mails == []
 
 
+def test_pages_that_wait_out_a_429_are_merged_into_one_and_none_is_lost(office: Office) -> None:
+    limited = Answer(429, json.dumps({"ok": False, "error": "ratelimited"}), {"Retry-After": "30"})
+    office.workspace.answers.append(limited)
+    office.desk.tell(*[root_login(f"e{n}", host=f"db-{n}") for n in range(12)])
+    office.desk.settle()
+    assert len(office.workspace.requests) == 1
+    office.desk.kill()  # what was merged stays so
+    office.desk.wait(timedelta(seconds=31))
+    first, rest = (post.text for post in office.workspace.posts)
+    assert "on db-0 [production]" in first
+    assert rest.startswith("STORM: 11 alerts")
+    shown = office.workspace.posts[1].shown()
+    assert all(f"on db-{n} [production]" in shown for n in range(1, 12))
+    assert len(office.workspace.requests) == 3
+
+
+def test_a_long_outage_leaves_two_messages_and_not_hundreds(office: Office) -> None:
+    office.desk.receivers = {"security": office.desk.receivers["security"][:1]}  # Slack alone
+    office.desk.route = {"receiver": "security"}
+    office.workspace.answers.extend([Answer(503)] * 500)
+    for number in range(60):
+        office.desk.tell(root_login(f"e{number}", host=f"db-{number}", time=office.desk.now))
+        office.desk.wait(timedelta(minutes=1))
+    office.workspace.answers.clear()
+    office.desk.wait(timedelta(minutes=2))
+    office.desk.wait(timedelta(minutes=2))
+    assert 2 <= len(office.workspace.posts) <= 7
+    counted = [int(post.text.split("STORM: ")[1].split()[0]) for post in office.workspace.posts if "STORM" in post.text]
+    assert sum(counted) + len(office.workspace.posts) - len(counted) == 60
+
+
 def test_an_outage_of_hours_goes_by_mail_and_slack_takes_over_again_after_it(office: Office) -> None:
     office.workspace.answers.extend([Answer(503)] * 400)
     office.desk.tell(root_login("e1"))

@@ -164,7 +164,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.pager = Recorder()
         self.desk = Desk(folder, security=[self.pager])
-        self.desk.storm = 10_000
+        self.desk.storm = self.desk.merge = 10_000
         self.model = Model()
         self.number = 0
         self.kills = 0

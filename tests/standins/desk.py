@@ -76,6 +76,7 @@ class Desk:
         self.inhibit: list[object] = []
         self.intervals: list[object] = []
         self.storm = 20
+        self.merge = 5
         self.now = NOW
         self.stream = SqliteStream(folder)
         self.notify: Notify | None = None
@@ -97,7 +98,7 @@ class Desk:
 
     def policy(self) -> Policy:
         rules, intervals = inhibit.parse(self.inhibit), schedule.parse(self.intervals)
-        return checked(Policy(parse(self.route), rules, intervals, storm=self.storm))
+        return checked(Policy(parse(self.route), rules, intervals, storm=self.storm, merge=self.merge))
 
     def command(self, verb: str, person: str = "ada", **arguments: Value) -> None:
         offset = self.stream.ends(COMMANDS)[0]
