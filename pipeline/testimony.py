@@ -62,6 +62,10 @@ class Testimony:
                 reason = f"{finding.reason} (number {finding.sequence} of epoch {finding.epoch})"
                 self._add(Subject("chain-clone", finding.host, finding.writer), 1, reason)
 
+    def set_aside(self, count: int) -> None:
+        """There are so many more dead letters."""
+        self._add(Subject("deadletter-grew"), count, "")
+
     def due(self, now: datetime) -> Iterator[dict[str, Value]]:
         """Yield the events that are to be written now."""
         for subject, tally in list(self._tallies.items()):
@@ -113,6 +117,8 @@ def _said(subject: Subject, tally: _Tally, who: str) -> str:
         case "chain-forged" | "chain-revoked" | "chain-unsealed":
             kept = "`tocsin deadletter list` shows them"
             return f"{records} in the name of {who} refused: {tally.reason}; {kept}"
+        case "deadletter-grew":
+            return f"{records} set aside: `tocsin deadletter list` says why"
         case "chain-unenrolled":
             return f"{who} is not enrolled: nobody can say whether its records are its own; see `tocsin enrol --help`"
         case "chain-unchecked":

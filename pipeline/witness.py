@@ -138,7 +138,7 @@ class Witness:
                 return [*found, *_measured(state, host, source, epoch, counted, time)]
             _counted(state, source, epoch)
         elif action == "chain-epoch" and class_ == "tocsin":
-            _began(state, writer, epoch, value)
+            return [*found, *_began(state, _Record(host, writer, epoch, key, number, b""), value)]
         return found
 
     def changed(self) -> dict[str, bytes]:
@@ -209,16 +209,21 @@ def _next_epoch(state: Host, chain: Chain, one: _Record) -> _Answer:
     return True, (*cut, *one.gap(one.epoch, 1, one.number - 1))
 
 
-def _began(state: Host, writer: str, epoch: str, value: bytes) -> None:
+def _began(state: Host, one: _Record, value: bytes) -> Sequence[Finding]:
     """An epoch begins; how far the chains of the one before went is stated, where that is known."""
-    state.whole = epoch
-    stem = writer.rsplit("/", 2)[0]
-    previous = msgspec.json.decode(value).get("tocsin.chain.previous")
+    state.whole = one.epoch
+    stem = one.writer.rsplit("/", 2)[0]
+    fields = msgspec.json.decode(value)
+    previous = fields.get("tocsin.chain.previous")
     for text in previous if isinstance(previous, list) else ():
         name, before, number, *_ = [*str(text).split(" "), "", ""]
         chain = state.chains.get(f"{stem}/{name}")
         if chain is not None and chain.epoch == before and number.isdecimal():
-            chain.tail = int(number[:18])
+            chain.tail = int(number[:15])
+    known = (chain.epoch for name, chain in state.chains.items() if name.startswith(f"{stem}/"))
+    if fields.get("tocsin.chain.reason") == "first start" and any(epoch != one.epoch for epoch in known):
+        return one.clone("it says that it starts for the first time, and does not")[1]
+    return _NOTHING
 
 
 def _counted(state: Host, source: str, epoch: str) -> None:

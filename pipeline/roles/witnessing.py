@@ -18,7 +18,7 @@ from pipeline.groups import own_group
 from pipeline.records import DeadLetter
 from pipeline.roles.sound import refuses
 from pipeline.seals import Doubt, Seals
-from pipeline.streams import EVENTS, STATE, Message, Stored, Stream, StreamUnavailable
+from pipeline.streams import DEADLETTER, EVENTS, STATE, Message, Stored, Stream, StreamUnavailable
 from pipeline.testimony import Testimony
 from pipeline.witness import WITNESSED, Finding, Witness
 from rules.event import Value
@@ -26,6 +26,8 @@ from rules.event import Value
 PREFIX: Final = "witness/"
 SNAPSHOT_EVERY: Final = timedelta(seconds=10)
 RENEW_EVERY: Final = timedelta(seconds=1)
+COUNT_EVERY: Final = timedelta(seconds=30)
+_LETTERS: Final = f"{PREFIX}letters"
 _LONGEST: Final = 128  # characters of a host.id that is remembered
 _PATIENCE: Final = 120  # empty half-second reads of the state before the stream counts as unreachable
 _HOST, _WRITER, _KEY, _CLASS = (
@@ -60,7 +62,8 @@ class Witnessing:
         self._group = own_group("witness")
         self._witnesses: dict[int, Witness] = {}
         self._offsets: dict[int, int] = {}  # what of each partition was seen
-        self._renewed = self._saved = datetime.min.replace(tzinfo=UTC)
+        self._letters = self._kept_letters = 0  # dead letters that were told of
+        self._counted = self._renewed = self._saved = datetime.min.replace(tzinfo=UTC)
         self._urgent = False
 
     def gained(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -114,14 +117,30 @@ class Witnessing:
         if now - self._renewed >= RENEW_EVERY:
             self._renewed = now
             self._seals.renew()
+        self._count_letters(now)
         return [self._writer.message(fields) for fields in self._testimony.due(now)]
+
+    def _count_letters(self, now: datetime) -> None:
+        """Tell that there are more dead letters, whoever wrote them; the owner of the first partition does."""
+        if 0 not in self._witnesses or now - self._counted < COUNT_EVERY:
+            return
+        self._counted = now
+        there = sum(self._stream.ends(DEADLETTER).values())
+        if there > self._letters:
+            self._testimony.set_aside(there - self._letters)
+            self._urgent = True
+        self._letters = there
 
     def snapshot(self, now: datetime) -> list[Message]:
         """Return what is to be kept in audit.state, now and then, or at once when something was found."""
         if not self._urgent and now - self._saved < SNAPSHOT_EVERY:
             return []
         self._saved, self._urgent = now, False
-        return [message for partition, witness in self._witnesses.items() for message in self._of(partition, witness)]
+        out = [message for partition, witness in self._witnesses.items() for message in self._of(partition, witness)]
+        if self._letters != self._kept_letters:
+            self._kept_letters = self._letters
+            out.append(Message(_LETTERS, str(self._letters).encode()))
+        return out
 
     def _of(self, partition: int, witness: Witness) -> Iterator[Message]:
         changed = witness.changed()
@@ -134,6 +153,8 @@ class Witnessing:
         states: dict[int, dict[str, bytes]] = {}
         offsets: dict[int, int] = {}
         for message in kept(self._stream, self._group):
+            if message.key == _LETTERS:
+                self._letters = self._kept_letters = int(message.value)
             number, _, host = message.key.removeprefix(PREFIX).partition("/")
             if not number.isdecimal() or int(number) not in partitions or not message.value:
                 continue

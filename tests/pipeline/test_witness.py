@@ -35,9 +35,11 @@ class Machine:
         fields: dict[str, Value] = {"tocsin.source": source, "tocsin.record": "heartbeat"}
         return self._seal("first/heartbeat", fields | {"tocsin.source.records": count})
 
-    def begins(self, previous: Sequence[str] = ()) -> bytes:
+    def begins(self, previous: Sequence[str] = (), reason: str = "state was lost") -> bytes:
         fields: dict[str, Value] = {"event.action": "chain-epoch", "tocsin.class": "tocsin", "tocsin.record": "event"}
-        return self._seal("first/tocsin", fields | {"tocsin.chain.previous": list(previous)})
+        return self._seal(
+            "first/tocsin", fields | {"tocsin.chain.previous": list(previous), "tocsin.chain.reason": reason}
+        )
 
     def _seal(self, name: str, fields: dict[str, Value]) -> bytes:
         return self.chain.seal(name, {"@timestamp": T0, "host.id": self.host, **fields})
@@ -175,6 +177,15 @@ def test_epochs_that_take_turns_are_two_machines() -> None:
     (found,) = feed(witness, [db7.event()])
     assert isinstance(found, Clone)
     assert found.reason == "an epoch goes on after the next one began"
+
+
+def test_a_first_start_that_is_not_the_first_is_told() -> None:
+    old, new, witness = Machine(), Machine(TWO), Witness()
+    feed(witness, [old.begins(), old.event()])
+    found = feed(witness, [new.begins(reason="first start")])
+    assert [one.reason for one in found if isinstance(one, Clone)] == [
+        "it says that it starts for the first time, and does not"
+    ]
 
 
 def test_a_new_epoch_begins_at_one_and_says_how_far_the_old_one_went() -> None:

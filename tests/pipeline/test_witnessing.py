@@ -91,6 +91,10 @@ class Centre:
             self.role.step(at)
 
     def own(self) -> list[dict[str, Value]]:
+        """What the witness told, but for how many dead letters there are."""
+        return [one for one in self.told() if one["event.action"] != "deadletter-grew"]
+
+    def told(self) -> list[dict[str, Value]]:
         found = self.stream.read(EVENTS, "test", 100_000, 0).messages
         fields = [msgspec.json.decode(one.value) for one in found]
         return [one for one in fields if one.get("host.id") == "centre"]
@@ -246,3 +250,15 @@ def test_what_is_no_event_at_all_costs_nothing_but_itself(centre: Centre) -> Non
     centre.sees(Message("x", b"\xff"), Message("x", b"[]"), Message("x", b'{"host.id":7}'), Machine().event("root"))
     assert centre.matched() == 1
     assert len(centre.letters()) == 2
+
+
+def test_more_dead_letters_are_told_once_and_over_a_restart(centre: Centre, tmp_path: Path) -> None:
+    centre.sees(at=NOW)
+    centre.stream.append(DEADLETTER, [Message("", b"{}")] * 3)
+    centre.sees(at=NOW + timedelta(seconds=40))
+    again = Centre(tmp_path)
+    again.sees(at=NOW + timedelta(seconds=90))
+    grown = [one for one in again.told() if one["event.action"] == "deadletter-grew"]
+    again.close()
+    assert [one["tocsin.about.count"] for one in grown] == [3]
+    assert grown[0]["message"] == "3 records set aside: `tocsin deadletter list` says why"
