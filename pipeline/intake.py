@@ -53,8 +53,10 @@ class JournalIntake:
         self._files = files
         self._topics = topics
         self._judge = judge
+        self._used: float | None = None  # of the limit, when last looked at; None: something was added since
 
     def append(self, rows: Rows, positions: Mapping[str, str]) -> None:
+        self._used = None
         by_topic: dict[str, list[tuple[str, bytes]]] = {}
         for priority in PRIORITIES:
             by_topic.setdefault(self._topics[priority], []).extend(rows.get(priority, ()))
@@ -64,7 +66,9 @@ class JournalIntake:
         return self._files.positions()
 
     def room(self, priority: str) -> bool:
-        return self._files.share_used() < SHARES[priority]
+        if self._used is None or self._used >= min(SHARES.values()):  # full enough to see whether readers went on
+            self._used = self._files.share_used()
+        return self._used < SHARES[priority]
 
     def judged(self) -> tuple[int, int] | None:
         if self._judge is None:

@@ -19,6 +19,6 @@ class Pace:
     _moved: datetime | None = None
 
     def holds(self, records: int, judged: int, now: datetime) -> bool:
-        if judged != self._judged or self._moved is None:
+        if judged != self._judged or self._moved is None or now < self._moved:
             self._judged, self._moved = judged, now
         return records - judged > self.ahead and abs(now - self._moved) < self.patience

@@ -31,7 +31,9 @@ def note(folder: Path, losses: Sequence[Loss]) -> None:
 
 def noted(folder: Path) -> list[Loss]:
     """Return what is to be recorded."""
-    found = []
+    found: list[Loss] = []
+    if not (folder / DAMAGED).exists():
+        return found
     for path in sorted((folder / DAMAGED).glob("finding-*.json")):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Loss))

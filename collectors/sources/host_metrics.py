@@ -37,7 +37,7 @@ class HostMetricsSource:
 
     def read(self, now: datetime, limit: int) -> Batch:
         slot = int(now.timestamp() // self._every)
-        if slot <= self._last:
+        if slot == self._last:
             return Batch(up_to=now)
         self._last = slot
         time = datetime.fromtimestamp(slot * self._every, UTC)
@@ -49,9 +49,9 @@ class HostMetricsSource:
     def skip(self, now: datetime) -> None:
         """Let what is due go by; the next `read` counts it."""
         slot = int(now.timestamp() // self._every)
-        if slot > self._last:
+        if slot != self._last:  # a clock that was set back samples on
             first, count = self._skipped or (slot, 0)
-            self._skipped = [first, count + (slot - self._last if self._last else 1)]
+            self._skipped = [first, count + (slot - self._last if 0 < self._last < slot else 1)]
             self._last = slot
 
     def _lost(self, samples: int) -> list[Loss]:

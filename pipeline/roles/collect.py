@@ -50,6 +50,7 @@ class Collect:
         self._findings: Sequence[Loss] = ()  # of the journal itself, with the records that are pending
         self._lost_here = Counts()  # by the journal
         self._pace = Pace()
+        self._left = _BATCH  # records that sources which can wait may still give in this step
         self._stepped = datetime.min.replace(tzinfo=UTC)
         self._opened = False
         self._told: set[str] = set()
@@ -146,7 +147,7 @@ class Collect:
         self._told -= {text for priority, text in _NO_ROOM.items() if priority not in full}
         self._tell(_NO_ROOM[priority] for priority in full)
         self._skip(now, full)
-        judged = self._journal.judged()
+        judged = self._journal.judged() if self._left < _BATCH else None  # at rest nobody is held
         held = judged is not None and self._pace.holds(*judged, now)
         self._left = 0 if held else _BATCH
         turn: list[Feed] = []

@@ -22,6 +22,7 @@ from pipeline.intake import PRIORITIES, JournalIntake, Rows
 from pipeline.pace import Pace
 from pipeline.roles.collect import Collect
 from pipeline.roles.forward import Forward
+from pipeline.roles.keep import Keep
 from pipeline.streams import EVENTS, Message, StreamUnavailable
 from pipeline.streams.sqlite import SqliteStream
 
@@ -277,3 +278,30 @@ def test_a_backlog_waits_for_the_judges_and_a_log_in_does_not(tmp_path: Path) ->
     stream.commit(EVENTS, "detect", {0: sent})
     forward.step(NOON + 17 * SECOND)
     assert len(stream.values()) > sent + 1
+
+
+# clocks
+
+
+def test_a_clock_that_is_set_back_keeps_samples_and_trimming_going(tmp_path: Path) -> None:
+    metrics = HostMetricsSource("host_metrics", SECOND)
+    metrics.open(None, NOON)
+    assert metrics.read(NOON, 10).records
+    assert metrics.read(NOON - timedelta(days=365), 10).records
+    calls: list[datetime] = []
+
+    def trim(moment: datetime) -> int:
+        calls.append(moment)
+        return 0
+
+    keep = Keep([trim])
+    keep.step(NOON)
+    keep.step(NOON - timedelta(days=365))
+    assert len(calls) == 2
+
+
+def test_a_judge_is_given_up_in_its_time_though_the_clock_was_set_back() -> None:
+    pace, past = Pace(), NOON - timedelta(days=365)
+    assert pace.holds(10_000, 0, NOON)
+    assert pace.holds(10_000, 0, past)
+    assert not pace.holds(10_000, 0, past + 31 * SECOND)
