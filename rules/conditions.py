@@ -6,13 +6,15 @@
 | pending | pending          | clear   | clear    | firing: fired        |
 | firing  | firing           | firing  | clear: resolved |               |
 
-What is unknown (no reading, a field missing) is no verdict, and changes nothing.
+What is unknown (no reading, a field missing) is no verdict, and changes nothing; nor does a verdict older than one that
+was heard: a worker that lost a partition may still have said it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -21,6 +23,8 @@ from rules.event import Value
 from rules.match import Verdict
 from rules.sigma import Rule
 from rules.telling import Teller
+
+HEARD_LIMIT: Final = 200_000  # keys whose last verdict's time is kept; forgotten all at once
 
 
 class Held(msgspec.Struct, tag="held"):
@@ -40,9 +44,12 @@ class Conditions:
     held: dict[str, Held] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     _pending: dict[str, Rule] = field(default_factory=dict)
+    _heard: dict[str, datetime] = field(default_factory=dict)
 
     def feed(self, rule: Rule, place: str, verdict: Verdict) -> list[Alert]:
         """Take a verdict; what held for long enough by the events' own time fires first."""
+        if self._is_stale(place, verdict.time):
+            return []
         out = self._ripe(place, rule, verdict.time, by_event_time=True)
         held = self.held.get(place)
         if verdict.state == "holds" and held is None:
@@ -56,6 +63,14 @@ class Conditions:
                 resolved = self.teller.alert(rule, "resolved", verdict, verdict.key, held.first.event)
                 out.append(resolved.model_copy(update={"since": held.first.time}))
         return out
+
+    def _is_stale(self, place: str, moment: datetime) -> bool:
+        if moment < self._heard.get(place, moment):
+            return True
+        if len(self._heard) >= HEARD_LIMIT:
+            self._heard.clear()
+        self._heard[place] = moment
+        return False
 
     def advance(self, clock: datetime) -> list[Alert]:
         """Fire what has been pending for long enough by the stream's clock, since it was read."""

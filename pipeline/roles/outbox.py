@@ -15,6 +15,11 @@ class Outbox:
         self._stream = stream
         self._due: deque[tuple[str, Sequence[Message]] | tuple[str, str, Mapping[int, int]]] = deque()
 
+    @property
+    def due(self) -> bool:
+        """Whether anything is still to be written."""
+        return bool(self._due)
+
     def append(self, topic: str, messages: Sequence[Message]) -> None:
         if messages:
             self._due.append((topic, messages))

@@ -1,0 +1,140 @@
+"""The correlator's state in audit.state: a record for each key that changed, then a manifest that says how far it goes.
+
+Every owner writes under a name of its own, and begins with the whole of its state. So an owner that was cut off, and
+comes back with a snapshot still to be written, spoils nothing: whoever restores takes the one owner whose manifest goes
+furthest, and lets go of all others.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from pipeline.roles.incident_log import own_group
+from pipeline.streams import STATE, Message, Stored, Stream, StreamUnavailable
+
+PART_BYTES: Final = 400_000  # no record of the stream exceeds 512 KiB
+_PREFIX: Final = "correlate/"
+_MANIFEST: Final = "manifest"
+_PART: Final = "\x00"  # stands in a key before the number of a part
+_GONE: Final = b"null"
+_BATCH: Final = 5_000
+_PATIENCE: Final = 120  # empty half-second reads of the state before the stream counts as unreachable
+
+
+class Manifest(msgspec.Struct):
+    """Closes a snapshot: what its owner wrote before it in audit.state is whole, what stands after it is not."""
+
+    epoch: int  # grows with each snapshot, from owner to owner
+    offset: int  # of audit.matches, to be read next
+    markers: dict[int, datetime]
+
+
+class Kept(msgspec.Struct):
+    """One key's state; null: the key is gone, or its state stands in so many parts of its own."""
+
+    state: msgspec.Raw
+    parts: int = 0
+
+
+_EMPTY: Final = msgspec.json.encode(Kept(msgspec.Raw(_GONE)))
+
+
+class Snapshots:
+    """What one owner of the matches writes to audit.state; another takes over by `restored`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._group = own_group("correlate")
+        self._own = ""
+        self._buried: list[str] = []  # keys to be emptied once the snapshot that lets them go is whole
+
+    def restored(self) -> tuple[Manifest, dict[str, bytes]]:
+        """Return where the owner that went furthest stood, with the state of each key; from now on own it."""
+        records: dict[str, dict[str, bytes]] = {}
+        pending: dict[str, dict[str, bytes]] = {}
+        manifests: dict[str, Manifest] = {}
+        keys: dict[str, None] = {}
+        for message in self._all_state():
+            owner, place = _owned(message.key)
+            keys[message.key] = None
+            if not message.value:
+                keys.pop(message.key)
+            elif place == _MANIFEST:
+                manifests[owner] = msgspec.json.decode(message.value, type=Manifest)
+                records.setdefault(owner, {}).update(pending.pop(owner, {}))
+                continue
+            pending.setdefault(owner, {})[place] = message.value
+        self._own, self._buried = uuid.uuid4().hex[:16], list(keys)
+        best = max(manifests, key=lambda one: (manifests[one].offset, manifests[one].epoch), default="")
+        return manifests.get(best, Manifest(0, 0, {})), _joined(records.get(best, {}))
+
+    @property
+    def due(self) -> bool:
+        """Whether keys are still to be emptied."""
+        return bool(self._buried)
+
+    def messages(self, manifest: Manifest, changed: Mapping[str, bytes]) -> list[Message]:
+        """Return the records of a snapshot: what changed (empty bytes: it is gone), then the manifest."""
+        kept = [one for place, state in changed.items() for one in _parts(self._key(place), state)]
+        written = {one.key for one in kept}
+        emptied = [Message(key, b"") for key in self._buried if key not in written]
+        # Other owners' records go after the manifest that takes their place, and so does what this one lets go.
+        mine = f"{_PREFIX}{self._own}/"
+        first = [one for one in emptied if one.key.startswith(mine)]
+        last = [one for one in emptied if not one.key.startswith(mine)]
+        self._buried = [one.key for one in kept if one.value == _EMPTY]
+        return [*first, *kept, Message(self._key(_MANIFEST), msgspec.json.encode(manifest)), *last]
+
+    def _key(self, place: str) -> str:
+        return f"{_PREFIX}{self._own}/{place}"
+
+    def _all_state(self) -> Iterator[Stored]:
+        end = self._stream.ends(STATE).get(0, 0)
+        self._stream.seek(STATE, self._group, {0: 0})
+        offset = empty = 0
+        while offset < end:
+            found = self._stream.read(STATE, self._group, _BATCH, 0.5).messages
+            empty = 0 if found else empty + 1
+            if empty > _PATIENCE:
+                raise StreamUnavailable("audit.state could not be read to its end")
+            for message in found:
+                offset = message.offset + 1
+                if message.key.startswith(_PREFIX):
+                    yield message
+
+
+def _owned(key: str) -> tuple[str, str]:
+    """Return a key's owner and place; the first layout named no owner."""
+    rest = key.removeprefix(_PREFIX)
+    if rest == _MANIFEST or rest.startswith("["):
+        return "", rest
+    owner, _, place = rest.partition("/")
+    return owner, place
+
+
+def _parts(key: str, state: bytes) -> list[Message]:
+    """Return the records of one key's state: a long one in parts, since no record exceeds the stream's limit."""
+    if len(state) <= PART_BYTES:
+        return [Message(key, msgspec.json.encode(Kept(msgspec.Raw(state or _GONE))))]
+    parts = [state[at : at + PART_BYTES] for at in range(0, len(state), PART_BYTES)]
+    numbered = [Message(f"{key}{_PART}{number}", part) for number, part in enumerate(parts)]
+    return [*numbered, Message(key, msgspec.json.encode(Kept(msgspec.Raw(_GONE), len(parts))))]
+
+
+def _joined(records: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return each key's state, put together where it stands in parts."""
+    out: dict[str, bytes] = {}
+    for key, value in records.items():
+        if _PART in key or not value:
+            continue
+        kept = msgspec.json.decode(value, type=Kept)
+        parts = [records.get(f"{key}{_PART}{number}", b"") for number in range(kept.parts)]
+        state = b"".join(parts) if parts else bytes(kept.state)
+        if state != _GONE:
+            out[key] = state
+    return out
