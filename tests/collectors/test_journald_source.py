@@ -224,7 +224,12 @@ def test_a_journal_that_cannot_be_read_is_told_in_journalctls_words(tmp_path: Pa
     damaged.write_bytes(b"no journal at all" * 1000)
     source = _source(Journal(tmp_path))
     said: list[str] = []
-    _until(source, START, lambda batch: said.extend(batch.troubles) or "ended with status 1" in "".join(said))
+
+    def ended(batch: Batch) -> bool:
+        said.extend(batch.troubles)
+        return "ended with status 1" in "".join(said)
+
+    _until(source, START, ended)
     source.close()
     assert "Bad message" in "".join(said)
     assert "`journalctl --verify`" in said[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collectors.sources import Batch, Loss, Record
-from collectors.sources.syslog_listener import Listen, SyslogSource
+from collectors.sources.syslog_listener import Listen, SyslogSource, unheard
 from collectors.sources.tls_server import Tls
 from tests.standins.certificates import Authority, Pair
 
@@ -105,7 +106,12 @@ def test_what_the_kernel_dropped_is_a_number(listening: Listening) -> None:
         for n in range(sent):
             device.sendto(b"<34>%d %s" % (n, b"x" * 900), one.address)
     losses: list[Loss] = []
-    one.until(lambda: losses.extend(one.read(1000).losses) or one.last.up_to is not None)
+
+    def drained() -> bool:
+        losses.extend(one.read(1000).losses)
+        return one.last.up_to is not None
+
+    one.until(drained)
     lost = sum(loss.records or 0 for loss in losses)
     assert lost > 0
     assert len(one.records) + lost == sent
@@ -325,6 +331,11 @@ def test_a_port_in_use_is_told_with_what_to_do_and_had_once_it_is_free(scheme: s
     assert second.read(NOON + timedelta(seconds=11), 1).troubles == []
     assert second.address() == address
     second.close()
+
+
+def test_a_port_that_is_not_ours_to_take_is_told_with_what_lets_us() -> None:
+    said = unheard(Listen("udp", "0.0.0.0", 514), PermissionError(errno.EACCES, "Permission denied"))
+    assert said.startswith("udp://0.0.0.0:514: Permission denied; a port below 1024 needs root or CAP_NET_BIND_SERVICE")
 
 
 def test_an_address_of_another_host_is_told() -> None:
