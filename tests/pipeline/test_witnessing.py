@@ -11,6 +11,9 @@ import pytest
 
 from collectors.assemble import Host
 from collectors.chain import Chain, Key
+from notifiers.route import labels_of
+from notifiers.silence import Silences, silence
+from pipeline import rulesets
 from pipeline.enrolled import Enrolled, Enrolment, write
 from pipeline.indexes.sqlite import SqliteIndex
 from pipeline.records import DeadLetter
@@ -19,11 +22,12 @@ from pipeline.roles.index import Indexer
 from pipeline.roles.sound import Sound
 from pipeline.roles.witnessing import Witnessing, Writer
 from pipeline.seals import Seals
-from pipeline.streams import DEADLETTER, EVENTS, MATCHES, Batch, Message
+from pipeline.streams import ALERTS, DEADLETTER, EVENTS, MATCHES, Batch, Message
 from pipeline.streams.sqlite import SqliteStream
 from pipeline.testimony import Testimony
+from rules.alert import Alert
 from rules.event import Value, rfc3339
-from rules.ruleset import load
+from rules.ruleset import RuleSet, load
 
 NOW = datetime(2026, 11, 22, 2, 14, tzinfo=UTC)
 SECRET = bytes(range(32))
@@ -56,6 +60,7 @@ class Machine:
 
     def begins(self) -> Message:
         fields: dict[str, Value] = {"event.action": "chain-epoch", "tocsin.class": "tocsin", "event.id": "begin"}
+        fields |= {"event.module": "tocsin", "tocsin.chain.reason": "first start"}
         return self._sealed("first/tocsin", fields | {"tocsin.record": "event"})
 
     def _sealed(self, name: str, fields: dict[str, Value]) -> Message:
@@ -73,14 +78,15 @@ class Quick(SqliteStream):
 class Centre:
     """Detect with its witness, over files."""
 
-    def __init__(self, folder: Path, refuse: frozenset[str] = REFUSED) -> None:
+    def __init__(self, folder: Path, refuse: frozenset[str] = REFUSED, rules: RuleSet | None = None) -> None:
         self.folder = folder
         self.stream = Quick(folder / "stream")
         enrolled = Enrolled.of(folder / "enrolled")
         seals = Seals(enrolled.get, enrolled.refresh)
         testimony = Testimony(CENTRE, lambda host: "db-7" if host == "h1" else "")
         witness = Witnessing(self.stream, seals, testimony, Writer(CENTRE), refuse=refuse)
-        self.role = Detect(self.stream, load([("rules.yml", RULE)], {}), engine="test", witness=witness)
+        ruleset = rules or load([("rules.yml", RULE)], {})
+        self.role = Detect(self.stream, ruleset, engine="test", witness=witness)
 
     def enrol(self, host: str = "h1", secret: bytes = SECRET, revoked: str | None = None) -> None:
         write(self.folder / "enrolled", Enrolment(host, "db-7", secret.hex(), rfc3339(NOW), revoked))
@@ -262,3 +268,28 @@ def test_more_dead_letters_are_told_once_and_over_a_restart(centre: Centre, tmp_
     again.close()
     assert [one["tocsin.about.count"] for one in grown] == [3]
     assert grown[0]["message"] == "3 records set aside: `tocsin deadletter list` says why"
+
+
+def test_what_the_witness_tells_pages_and_no_silence_keeps_it_quiet(tmp_path: Path) -> None:
+    centre = Centre(tmp_path, rules=load(rulesets.sources(["builtin"], []), {}))
+    centre.enrol()
+    db7, copy, stranger = Machine(), Machine(), Machine(secret=bytes(32))
+    copy.begins()
+    copy.event()
+    centre.sees(db7.begins(), db7.event(), db7.event("here"), copy.event("there"), stranger.event())
+    lost = db7.event()
+    centre.sees(db7.event(), db7.beat(), at=NOW + timedelta(seconds=2))
+    for _ in range(3):
+        centre.role.step(NOW + timedelta(seconds=4))
+    found = [Alert.model_validate_json(one.value) for one in centre.stream.read(ALERTS, "test", 100, 0).messages]
+    centre.close()
+    assert lost
+    assert {(one.rule.title, one.rule.urgency) for one in found if one.step == "fired"} >= {
+        ("Record under another host's name", "page"),
+        ("Two machines under one name", "page"),
+        ("Records lost", "page"),
+    }
+    silences = Silences()
+    asked: dict[str, Value] = {"matchers": ["alertname=~.+"], "ends": "2026-11-22T12:00:00Z", "reason": "x", "id": "s"}
+    silences.put(silence(asked, "mallory", NOW))
+    assert [silences.muting(labels_of(one), NOW) for one in found] == [None] * len(found)
