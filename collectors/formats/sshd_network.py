@@ -17,7 +17,8 @@ _MAPPING: Final = re.compile(
     r"(?:reverse mapping checking getaddrinfo for|Address) (\S+) (?:\[([^\]\s]+)\]|maps to (\S+?),)"
 )
 ANY_PEER: Final = re.compile(
-    r"(?:[Cc]onnection (?:#\d{1,9} )?|^)(?:from|for|by|with) \[?([0-9A-Fa-f.:%]{2,64}[^\s\]:,]*)\]?(?:(?: port |:)(\d{1,5}))?",
+    r"(?:[Cc]onnection (?:#\d{1,9} )?|^)"
+    r"(?:from|for|by|with) \[?([0-9A-Fa-f.:%]{2,64}[^\s\]:,]*)\]?(?:(?: port |:)(\d{1,5}))?",
     re.ASCII,
 )
 _SESSION: Final = re.compile(

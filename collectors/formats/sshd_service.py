@@ -24,7 +24,8 @@ _SERVICE: Final = (
 # connect to host HOST port N, but the request was denied."
 _FORWARD: Final = re.compile(
     r"refused (?:local|remote|streamlocal) port forward: originator (\S+) port (\d{1,5}), target (.*) port (\d{1,5})$"
-    r"|Received request from (\S+) port (\d{1,5}) to connect to (?:host )?(.*) port (\d{1,5}), but the request was denied",
+    r"|Received request from (\S+) port (\d{1,5}) to connect to (?:host )?(.*) port (\d{1,5}), but "
+    r"the request was denied",
     re.ASCII | re.DOTALL,
 )
 _WRONG_HOST: Final = re.compile(

@@ -46,6 +46,15 @@ from collectors.formats.sql_lexer import Dialect, redacted
         ("mssql", "UPDATE TOP (5) dbo.[My Table] SET a = 1", "write", "UPDATE", "dbo.My Table"),
         ("mssql", "EXEC sp_addrolemember 'db_owner', 'eve'", "privilege", "EXEC", "sp_addrolemember"),
         ("mssql", "RESTORE HEADERONLY FROM DISK = 'x'", "read", "RESTORE HEADERONLY", None),
+        ("mssql", "SET NOCOUNT ON DELETE FROM t", "write", "DELETE", "t"),
+        ("mssql", "BEGIN TRAN UPDATE dbo.t SET a = 1 COMMIT", "write", "UPDATE", "dbo.t"),
+        ("mssql", "INSERT INTO t SELECT a FROM u", "write", "INSERT", "t"),
+        ("mssql", "IF EXISTS (SELECT 1 FROM x) BEGIN DELETE FROM y END", "write", "DELETE", "y"),
+        ("mssql", "UPDATE STATISTICS dbo.t", "other", "UPDATE STATISTICS", "dbo.t"),
+        ("mssql", "ALTER DATABASE x SET SINGLE_USER RESTORE DATABASE x FROM y", "restore", "RESTORE DATABASE", "x"),
+        ("mysql", "CREATE USER 'eve'@'%' IDENTIFIED BY 'x'", "privilege", "CREATE USER", "eve"),
+        ("mysql", "DROP USER IF EXISTS eve@localhost", "privilege", "DROP USER", "eve"),
+        ("mysql", "GRANT ALL ON shop.* TO 'eve'@'%'", "privilege", "GRANT", "shop"),
     ],
 )  # fmt: skip
 def test_a_statement_is_of_this_kind_on_this_object(
@@ -54,6 +63,31 @@ def test_a_statement_is_of_this_kind_on_this_object(
     found = classify(text, dialect)
     assert found is not None
     assert (found.kind, found.operation, found.object) == (kind, operation, name)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "database"),
+    [
+        ("postgresql", "DROP DATABASE acme_production", "acme_production"),
+        ("postgresql", "GRANT CONNECT ON DATABASE acme_production TO eve", "acme_production"),
+        ("postgresql", "DROP TABLE acme_production.t", None),  # a schema's name
+        ("mysql", "DROP TABLE acme_production.t", "acme_production"),
+        ("mysql", "GRANT ALL ON acme_production.* TO eve", "acme_production"),
+        ("mysql", "USE acme_production; DELETE FROM t", "acme_production"),
+        ("mysql", "USE acme_production; DELETE FROM acme_staging.t", "acme_staging"),
+        ("mssql", "DELETE FROM acme_production.dbo.t", "acme_production"),
+        ("mssql", "DELETE FROM dbo.t", None),
+        ("mssql", "USE [acme_production] DROP TABLE dbo.t", "acme_production"),
+        ("mssql", "USE master; RESTORE DATABASE acme_production FROM x", "acme_production"),
+        ("mssql", "SELECT 'USE acme_production' DROP TABLE dbo.t", None),
+    ],
+)
+def test_a_statement_names_its_database_by_its_object_or_by_a_use_before_it(
+    dialect: Dialect, text: str, database: str | None
+) -> None:
+    found = classify(text, dialect)
+    assert found is not None
+    assert found.database == database
 
 
 @pytest.mark.parametrize(
