@@ -30,7 +30,7 @@ class Authority:
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
         extensions.write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\n", "ascii")
         _openssl("req", *_NEW_KEY, "-keyout", made.key, "-out", request, "-subj", f"/O=Example/CN={name}")
-        signed = ["-CA", self.ca, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions]
+        signed: list[str | Path] = ["-CA", self.ca, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions]
         _openssl("x509", "-req", "-in", request, "-out", made.cert, "-days", str(days), *signed)
         return made
 
