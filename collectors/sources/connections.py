@@ -98,15 +98,21 @@ class Connections:
                 return
             while len(self._open) >= self._most:
                 self._make_room(got)
-            accepted.setblocking(False)
-            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            peer = peer_name(address)
-            if made is not None:
-                accepted = made.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
-            one = _Connection(accepted, peer, now, SyslogFrames(self._longest), {"log.source.address": peer})
-            one.shaking = made is not None
-            self._open[accepted.fileno()] = one
-            self._selector.register(accepted, selectors.EVENT_READ)
+            try:
+                one = self._taken(accepted, peer_name(address), made, now)
+            except OSError:  # it was reset before we came to it
+                accepted.close()
+                continue
+            self._open[one.socket.fileno()] = one
+            self._selector.register(one.socket, selectors.EVENT_READ)
+
+    def _taken(self, accepted: socket.socket, peer: str, made: ssl.SSLContext | None, now: datetime) -> _Connection:
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if made is not None:
+            accepted = made.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+        fields: dict[str, Value] = {"log.source.address": peer}
+        return _Connection(accepted, peer, now, SyslogFrames(self._longest), fields, shaking=made is not None)
 
     def _renewed(self, got: Received) -> ssl.SSLContext | None:
         """Return the context, read anew once a certificate was renewed; one that cannot serve keeps the old."""

@@ -84,6 +84,10 @@ class Datagrams:
             except BlockingIOError:
                 got.more = False
                 break
+            except OSError as error:  # of the network, and for a while
+                got.more = False
+                got.troubles.append(f"cannot be read now: {error.strerror or error}")
+                break
             size += len(data)
             raw = trimmed(data)
             if raw:

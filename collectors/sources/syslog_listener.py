@@ -1,8 +1,9 @@
 """Syslog from devices that cannot run a collector: a UDP, TCP or TLS port, and a number for each message.
 
 Plain syslog has no acknowledgement. A message's identity is the receiver's epoch and sequence, both kept in the
-position; where that is lost a new epoch begins. Sequence numbers go to what is journalled and to nothing else: what
-was read and not journalled when the process was killed is lost, and cannot be told.
+position; where that is lost a new epoch begins. (Beside them stands a token of the run: after a restored backup a
+number is given again, and a device may well say the same again.) Sequence numbers go to what is journalled and to
+nothing else: what was read and not journalled when the process was killed is lost, and cannot be told.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class SyslogSource:
         self._receiver: Receiver | None = None
         self._tried: datetime | None = None
         self._at = _Position("")
+        self._run = ""
         self._bytes: dict[int, int] = {}  # sequence -> bytes received until there, of what is not journalled
         self._durable = self._at
         self._lost = self._skipped = 0
@@ -93,6 +95,7 @@ class SyslogSource:
 
     def open(self, position: str | None, now: datetime) -> None:
         self._at = _restored(position)
+        self._run = secrets.token_hex(4)
         self._durable = msgspec.structs.replace(self._at)
 
     def read(self, now: datetime, limit: int) -> Batch:
@@ -157,7 +160,7 @@ class SyslogSource:
             self._at.received += len(raw)
             number = self._at.sequence
             self._bytes[number] = self._at.received
-            yield Record(raw, f"{self._at.epoch}:{number}".encode(), "", number, fields=fields)
+            yield Record(raw, f"{self._at.epoch}.{self._run}:{number}".encode(), "", number, fields=fields)
 
     def _losses(self, dropped: int) -> list[Loss]:
         skipped, self._skipped = self._skipped, 0
