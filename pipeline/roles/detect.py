@@ -13,7 +13,18 @@ from pipeline.records import Command, tick
 from pipeline.roles.correlate import Correlate, dead_letter, gone
 from pipeline.roles.outbox import Outbox
 from pipeline.roles.witnessing import Witnessing, refused_letter
-from pipeline.streams import COMMANDS, DEADLETTER, EVENTS, MATCHES, STATE, Batch, Message, Stored, Stream
+from pipeline.streams import (
+    COMMANDS,
+    DEADLETTER,
+    EVENTS,
+    MATCHES,
+    STATE,
+    Batch,
+    Message,
+    Stored,
+    Stream,
+    StreamUnavailable,
+)
 from pipeline.witness import WITNESSED
 from rules.event import Event, instant
 from rules.match import Marker, Match, Record, Verdict, encode, shown
@@ -99,13 +110,12 @@ class Detect:
             self._outbox.append(COMMANDS, [Message(loaded.command.person, value)])
 
     def _match(self, now: datetime) -> bool:
-        self._outbox.flush()
-        shared = self._correlate.hears_others(self._partitions.keys())
-        batch = self._stream.read(EVENTS, GROUP, BATCH, SHARED_WAIT_SECONDS if shared else WAIT_SECONDS)
+        batch = self._read()
         moved = self._own(batch, now)
         missing = {place: count for place, count in self._unjudged(batch).items() if count}
         self.lost += sum(missing.values())
         self._outbox.append(DEADLETTER, gone("detect", EVENTS, missing, now))
+        self._flush_before(batch)
         messages = [one for one in batch.messages if one.partition not in moved and not self._recalled(one)]
         if messages:
             self._judge(messages, now)
@@ -113,6 +123,24 @@ class Detect:
         self._outbox.commit(EVENTS, GROUP, {one.partition: one.offset + 1 for one in messages})
         self._outbox.flush()
         return bool(batch.messages)
+
+    def _read(self) -> Batch:
+        """Read even while something is still to be written: it may be another's by now, and a commit of it refused."""
+        if self._outbox.due:
+            return self._stream.read(EVENTS, GROUP, BATCH, 0)
+        shared = self._correlate.hears_others(self._partitions.keys())
+        return self._stream.read(EVENTS, GROUP, BATCH, SHARED_WAIT_SECONDS if shared else WAIT_SECONDS)
+
+    def _flush_before(self, batch: Batch) -> None:
+        """Write what is due; if it cannot be, what was read is read again. Raises StreamUnavailable."""
+        self._outbox.release(EVENTS, batch.lost)
+        try:
+            self._outbox.flush()
+        except StreamUnavailable:
+            if batch.messages:
+                first = {one.partition: one.offset for one in reversed(batch.messages)}
+                self._stream.seek(EVENTS, GROUP, first)
+            raise
 
     def _own(self, batch: Batch, now: datetime) -> Set[int]:
         """Take and leave partitions; return those that are read on from elsewhere, where the witness stood."""

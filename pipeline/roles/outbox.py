@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from pipeline.streams import Message, Stream
 
@@ -30,6 +30,20 @@ class Outbox:
     def clear(self) -> None:
         """Forget what is due: the partition is another's now, who decides it again."""
         self._due.clear()
+
+    def release(self, topic: str, partitions: Set[int]) -> None:
+        """Forget the commits that are due for partitions of another reader now: they would be refused for ever."""
+        if not partitions:
+            return
+        kept: deque[tuple[str, Sequence[Message]] | tuple[str, str, Mapping[int, int]]] = deque()
+        for one in self._due:
+            if len(one) == 3 and one[0] == topic:
+                left = {place: offset for place, offset in one[2].items() if place not in partitions}
+                if left:
+                    kept.append((*one[:2], left))
+            else:
+                kept.append(one)
+        self._due = kept
 
     def flush(self) -> None:
         """Write what is due. Raises StreamUnavailable, and keeps the rest."""

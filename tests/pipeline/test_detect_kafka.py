@@ -180,6 +180,16 @@ class Fleet:
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
 
+    def pause_owner(self) -> int:
+        """Stop the owner where it stands; its session runs out while it knows nothing of it."""
+        pid = int(self._owner.read_text("utf-8"))
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    def taken_over(self, pid: int) -> bool:
+        """Whether another correlates, and has written a state of its own."""
+        return int(self._owner.read_text("utf-8")) != pid
+
     def settled(self) -> bool:
         """Whether every partition is judged up to the end, and all that was matched is correlated."""
         for message in self.stream.read(MATCHES, "test", 5000, 0.1).messages:
@@ -201,6 +211,19 @@ class Fleet:
         while len(out) < end:
             out += [one.value for one in self.stream.read(ALERTS, "test", 5000, 0.1).messages]
         return told(out)
+
+    def settled_twice(self) -> set[str]:
+        """Return the alerts that were settled more than once alike."""
+        group = f"twice-{uuid.uuid4().hex}"
+        seen: dict[tuple[str, str], int] = {}
+        count, end = 0, self.stream.ends(ALERTS)[0]
+        while count < end:
+            for message in self.stream.read(ALERTS, group, 5000, 0.1).messages:
+                count += 1
+                alert = Alert.model_validate_json(message.value)
+                if alert.step == "settled":
+                    seen[alert.id, alert.proof.digest] = seen.get((alert.id, alert.proof.digest), 0) + 1
+        return {name for (name, _), times in seen.items() if times > 1}
 
     def stop(self) -> None:
         for worker in self._workers.values():
@@ -250,3 +273,34 @@ def test_a_fleet_whose_correlator_is_killed_settles_what_one_process_does(kafka:
         for fleet in running.values():
             until(fleet.settled)
         assert {size: fleet.told() for size, fleet in running.items()} == dict.fromkeys((1, 2, 4), expected)
+
+
+def test_a_worker_that_was_stopped_and_comes_back_spoils_nothing_of_its_successor_s(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    """Twice: what the first successor restores is the stopped one's state, what the second does is the first's, though
+    the stopped one came back in between."""
+    began = moment()
+    halves = generated(began, 11)
+    expected = alone(tmp_path / "alone", began, halves)
+    assert len(expected) > 60
+    fleet = Fleet(kafka.servers, tmp_path, began)
+    try:
+        fleet.start()
+        fleet.start()
+        fleet.publish(halves[0])
+        until(fleet.correlates)
+        stopped = fleet.pause_owner()
+        fleet.publish(halves[1][: len(halves[1]) // 2])
+        until(lambda: fleet.taken_over(stopped))
+        os.kill(stopped, signal.SIGCONT)
+        fleet.publish(halves[1][len(halves[1]) // 2 :])
+        until(lambda: fleet.stream.ends(ALERTS)[0] > 20)
+        again = fleet.pause_owner()
+        until(lambda: fleet.taken_over(again))
+        os.kill(again, signal.SIGCONT)
+        until(fleet.settled)
+        assert fleet.told() == expected
+        assert fleet.settled_twice() == set()
+    finally:
+        fleet.stop()
