@@ -39,6 +39,8 @@ class HostMetricsSource:
         slot = int(now.timestamp() // self._every)
         if slot == self._last:
             return Batch(up_to=now)
+        if self._skipped and slot > self._last:
+            self._skipped[1] += slot - self._last - 1
         self._last = slot
         time = datetime.fromtimestamp(slot * self._every, UTC)
         troubles: list[str] = []
@@ -50,8 +52,9 @@ class HostMetricsSource:
         """Let what is due go by; the next `read` counts it."""
         slot = int(now.timestamp() // self._every)
         if slot != self._last:  # a clock that was set back samples on
-            first, count = self._skipped or (slot, 0)
-            self._skipped = [first, count + (slot - self._last if 0 < self._last < slot else 1)]
+            due = slot - self._last if 0 < self._last < slot else 1
+            first, count = self._skipped or (slot - due + 1, 0)
+            self._skipped = [first, count + due]
             self._last = slot
 
     def _lost(self, samples: int) -> list[Loss]:

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT = timedelta(seconds=15)
 _JUMP = timedelta(minutes=1)  # between two steps: no step takes as long
 _BATCH = 2000
+_PATIENCE = timedelta(seconds=10)  # with a journal that takes nothing, before what cannot wait is dropped
 _JOURNAL = "count:journal"  # where its own losses are counted
 _NO_ROOM = {
     priority: f"sources of priority {priority} are not read: the journal is full until its readers are back; "
@@ -52,6 +53,7 @@ class Collect:
         self._pace = Pace()
         self._left = _BATCH  # records that sources which can wait may still give in this step
         self._stepped = datetime.min.replace(tzinfo=UTC)
+        self._refused: datetime | None = None  # since when the journal takes nothing
         self._opened = False
         self._told: set[str] = set()
 
@@ -66,8 +68,11 @@ class Collect:
             try:
                 self._journal.append(rows, positions)
             except StreamUnavailable:
-                self._skip(now, PRIORITIES)  # they are not read now, and what they hold does not wait
+                self._refused = self._refused or now
+                if abs(now - self._refused) >= _PATIENCE:
+                    self._skip(now, PRIORITIES)  # nothing is read now, and what they hold does not wait
                 raise
+            self._refused = None
             self._sealing.committed(now)
             self._journal.recorded(self._findings)
         self._pending = None
