@@ -130,6 +130,13 @@ def opened(value: bytes) -> tuple[bytes, bytes] | None:
     return (value[:cut] + b"}", bytes.fromhex(text.decode())) if _HEX.fullmatch(text) else None
 
 
+def fits(sealing: blake2b, value: bytes) -> bool:
+    """Whether a delivered record bears the seal that `Key.sealing` makes of it: `opened` and compared, at once."""
+    made = sealing.copy()
+    made.update(value[:-_TAIL] + b"}")
+    return value[-_TAIL:] == b'%b%b"}' % (_MARK, made.hexdigest().encode())
+
+
 def sealed_bytes(fields: Mapping[str, Value]) -> bytes:
     """Return the bytes that the seal was made over, from a record's fields as an archive gives them back."""
     return _encoder.encode({name: value for name, value in fields.items() if name != MAC})

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-from collectors.chain import Key, Ring, opened
+from collectors.chain import Key, Ring, fits, opened
 from pipeline.enrolled import COLLECT, Enrolment, EnrolmentFault
 from rules.event import instant
 
@@ -69,6 +69,8 @@ class Seals:
             return known.doubt
         if known.revoked is not None and taken >= known.revoked:
             return Doubt("revoked", f"the enrolment of {shown(host)} was revoked at {known.revoked:%Y-%m-%d %H:%M:%S}")
+        if type(index) is int and index == known.key.index and fits(known.sealing, value):
+            return None
         found = opened(value)
         if found is None:
             return Doubt("forged", f"it bears no seal, and {shown(host)} is enrolled")

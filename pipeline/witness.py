@@ -116,10 +116,8 @@ class Witness:
         host, writer, key, epoch, number, source, counted, class_, action, record, time = said
         if type(number) is not int or type(key) is not int or type(epoch) is not str:
             return _NOTHING  # of no chain
-        if not (0 < number < _HIGHEST and 0 <= key < _HIGHEST):
+        if type(host) is not str or type(writer) is not str or not (0 < number < _HIGHEST and 0 <= key < _HIGHEST):
             return _NOTHING
-        assert type(host) is str
-        assert type(writer) is str
         state = self._hosts.get(host) or self._host(host)
         if state is None:
             return _NOTHING
@@ -136,7 +134,11 @@ class Witness:
         if type(source) is str:
             if record == "heartbeat":
                 return [*found, *_measured(state, host, source, epoch, counted, time)]
-            _counted(state, source, epoch)
+            known = state.sources.get(source)
+            if known is not None and known.epoch == epoch:
+                known.counted += 1
+            else:
+                _counted(state, source, epoch)
         elif action == "chain-epoch" and class_ == "tocsin":
             return [*found, *_began(state, _Record(host, writer, epoch, key, number, b""), value)]
         return found
