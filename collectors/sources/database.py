@@ -183,10 +183,8 @@ _DEFAULTS: Final[dict[str, dict[str, object]]] = {
 
 
 def _postgresql(connection: Connection, timeout: timedelta) -> None:
-    setattr(connection, "read_only", True)  # noqa: B010  psycopg's own, beyond PEP 249
-    with contextlib.closing(connection.cursor()) as cursor:
-        cursor.execute(f"SET statement_timeout = {int(timeout.total_seconds() * 1000)}")
-    getattr(connection, "commit")()  # noqa: B009  a rollback would undo the setting
+    prepare: Callable[[Connection, timedelta], None] = importlib.import_module("collectors.sources.postgresql").prepare
+    prepare(connection, timeout)
 
 
 def _sqlite(connection: Connection, _timeout: timedelta) -> None:

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Final
@@ -23,6 +23,7 @@ from collectors.sources import Batch, Record, keyset
 from collectors.sources.database import Access, Database, Rows, Unreachable
 
 _RETRY: Final = timedelta(seconds=5)
+_FUTURE: Final = timedelta(days=1)
 _REMEMBERED: Final = 5000  # digests in the stored position; repeats beyond them have the same ids
 _DIGEST: Final = 8
 
@@ -231,7 +232,7 @@ class TableSource:
             return Batch(troubles=[f"{self.name}: {error}"])
         self._due = asked if found.more else asked + self._every
         self._backlog = self._backlog and found.more
-        return Batch(records, None if found.more else asked, self._ties(records))
+        return Batch(records, None if found.more else asked, [*self._ties(records), *self._ahead(asked)])
 
     def _records(self, found: Rows) -> Iterator[Record]:
         for row in found.rows:
@@ -256,6 +257,16 @@ class TableSource:
             return msgspec.json.encode(values, enc_hook=str)
         text = next(value for name, value in values.items() if name.lower() == str(self._text).lower())
         return text if isinstance(text, bytes) else str("" if text is None else text).encode("utf-8", "replace")
+
+    def _ahead(self, now: datetime) -> list[str]:
+        """Tell of a position in the future: whoever can write such a row hides all until then."""
+        first = self._mark.key[0] if self._mark.key else None
+        if not isinstance(first, datetime) or first.replace(tzinfo=first.tzinfo or UTC) < now + _FUTURE:
+            return []
+        return [
+            f"{self.name}: a row has {self._access.position[0]} {first.isoformat()}, in the future: rows before that "
+            "are missed from now on; take a column for `position` that the database itself sets"
+        ]
 
     def _ties(self, records: Sequence[Record]) -> list[str]:
         keys = [self._waiting[record.end].key for record in records]

@@ -338,3 +338,20 @@ def test_times_are_the_same_text_whatever_zone_the_session_is_in(audit: Table) -
     connect = {**dict(audit.access.connect), "options": "-c timezone=Asia/Tokyo"}  # type: ignore[arg-type]
     second = audit.poll(_changed(audit, connect=connect).source()).records
     assert [record.raw for record in first] == [record.raw for record in second]
+
+
+def test_a_time_that_python_has_none_for_hides_no_other_row(audit: Table) -> None:
+    audit.insert(1)
+    for n, moment in ((2, "infinity"), (3, "20000-01-01")):
+        audit.execute(f"INSERT INTO audit_log VALUES ({n}, '{moment}', 'mallory', 'x')")
+    audit.insert(4)
+    found = audit.poll(audit.source()).records
+    assert ids(found) == [1, 2, 3, 4]
+    assert b'"at":"infinity"' in found[1].raw
+
+
+def test_a_position_in_the_future_is_told(audit: Table) -> None:
+    audit.execute("INSERT INTO audit_log VALUES (1, '2999-01-01', 'mallory', 'x')")
+    source = _changed(audit, position=["at", "id"]).source()
+    (said,) = audit.poll(source).troubles
+    assert "a row has at 2999-01-01T00:00:00+00:00, in the future" in said
