@@ -42,5 +42,15 @@ def main(folder: Path) -> None:
     journal.close()
 
 
+def read(folder: Path) -> None:
+    """Open and read, mending what is damaged."""
+    from collectors.journal import Journal
+
+    journal = Journal(folder, TOPICS)
+    for topic in TOPICS:
+        journal.read(topic, 0, 1000)
+    journal.close()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (read if sys.argv[2:] else main)(Path(sys.argv[1]))

@@ -33,9 +33,9 @@ SECONDS = 25  # at most, for each test: in that time every call is killed once
 SECTOR = 512
 
 
-def child(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def child(folder: Path, *options: str, mode: str = "") -> subprocess.CompletedProcess[str]:
     """Run the child under strace; what it acknowledged is on its standard output."""
-    program = [sys.executable, str(ROOT / "tests" / "collectors" / "journal_child.py"), str(folder)]
+    program = [sys.executable, str(ROOT / "tests" / "collectors" / "journal_child.py"), str(folder), *mode.split()]
     trace = ["strace", "-f", "--seccomp-bpf", "-o", str(folder) + ".log", *options]
     return subprocess.run(
         [*trace, *program], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
@@ -136,6 +136,34 @@ def test_refused_once_at_any_call_it_says_why_and_goes_on(tmp_path: Path, call: 
         assert not journal.findings()
         journal.close()
     assert any(advice in text for text in said), said
+
+
+def test_killed_while_it_mends_it_mends_the_same_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "damaged", TOPICS)
+    for number in (1, 2, 3):
+        journal.append(rows(number), {"source": str(number)})
+    journal.close()
+    path = tmp_path / "damaged" / "000000001.db"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"2-1" * 20, b"2-1" * 19 + b"2-7"))
+
+    whole = Path(shutil.copytree(tmp_path / "damaged", tmp_path / "whole"))
+    done = child(whole, "-e", f"trace={','.join(CALLS)}", mode="read")
+    assert done.returncode == 0, done.stderr
+    text = Path(f"{whole}.log").read_text()
+    cases = [(call, n + 1) for call in CALLS for n in range(len(re.findall(rf"^\d+ +{call}\(", text, re.MULTILINE)))]
+    assert len(cases) > 30
+    for call, n in until_late(cases):
+        folder = Path(shutil.copytree(tmp_path / "damaged", tmp_path / f"{call}-{n}"))
+        child(folder, "-e", f"inject={call}:signal=SIGKILL:when={n}", mode="read")
+        journal = Journal(folder, TOPICS)
+        found = [row.offset for row in journal.read("first", 0, 100)]
+        assert (found, len(journal.read("normal", 0, 100))) == ([0, 1, 2, 4, 5], 3), f"killed at {call} {n}"
+        assert journal.positions() == {"source": "3"}
+        assert [loss.origin for loss in journal.findings()] == [b"journal:first:3-4"], f"killed at {call} {n}"
+        assert len(list((folder / "damaged").glob("*.db"))) == 1, f"killed at {call} {n}"
+        journal.close()
+        shutil.rmtree(folder)
 
 
 # power cuts
