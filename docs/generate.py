@@ -7,9 +7,10 @@ import types
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import click
+import msgspec
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -102,4 +103,13 @@ def schema(model: type[BaseModel]) -> str:
     rows = ["| field | type | meaning |", "|---|---|---|"]
     for name, field in model.model_fields.items():
         rows.append(f"| `{name}` | {_type(field.annotation)} | {field.description or ''} |")
+    return "\n".join(rows) + "\n"
+
+
+def structure(model: type[msgspec.Struct]) -> str:
+    """The same for a value that is a msgspec struct."""
+    tag = model.__struct_config__.tag_field, model.__struct_config__.tag
+    rows = ["| field | type |", "|---|---|", *([f"| `{tag[0]}` | `{tag[1]}` |"] if tag[1] else [])]
+    hints = get_type_hints(model)
+    rows += [f"| `{name}` | {_type(hints[name])} |" for name in model.__struct_fields__]
     return "\n".join(rows) + "\n"

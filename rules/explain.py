@@ -17,7 +17,6 @@ from rules.evaluate import Decide, compiled
 from rules.event import Fields, Value
 from rules.faults import Report, RuleError
 from rules.logsource import Logsource, Origin, sees
-from rules.modifiers import Lists
 from rules.wording import wanted
 
 
@@ -111,12 +110,8 @@ def _named(rule: sigma.Rule, predicate: p.Predicate, source: str, lists: Mapping
         if node.start_mark.line + 1 != rule.about.line or "detection" not in found:
             continue
         inner = mapping(found["detection"].value, report, "detection") or {}
-        reader = sigma._Reader(report, Lists(lists))  # what a selection means is decided there alone
-        selections = {
-            name: reader.selection(entry.value) or p.Or(()) for name, entry in inner.items() if name != "condition"
-        }
         lines = texts(inner.get("condition"), report, "condition") or ()
-        return _parsed(lines, selections, predicate)
+        return _parsed(lines, sigma.selections(found["detection"].value, lists, report), predicate)
     return None
 
 

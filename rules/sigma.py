@@ -96,6 +96,12 @@ def parse(name: str, source: str, lists: Mapping[str, Sequence[str]], report: Re
     return out
 
 
+def selections(detection: Node, lists: Mapping[str, Sequence[str]], report: Report) -> dict[str, p.Predicate]:
+    """Return what each selection of a detection means, by its name; what is wrong goes to `report`."""
+    found = mapping(detection, report, "detection") or {}
+    return _Reader(report, Lists(lists)).selections(found)
+
+
 class _Reader:
     """Reads one document."""
 
@@ -205,11 +211,7 @@ class _Reader:
         found = mapping(node, self._report, what)
         if found is None:
             return None
-        selections = {
-            name: self.selection(entry.value) or p.Or(())
-            for name, entry in found.items()
-            if name not in ("condition", "timeframe", *skip)
-        }
+        selections = self.selections(found, skip)
         if "timeframe" in found:
             self._report.warn(found["timeframe"].key, "'timeframe' has no meaning any more; write a correlation")
         if not selections:
@@ -218,6 +220,13 @@ class _Reader:
             self._report.fault(node, f"{what} has no condition")
             return None
         return self._condition(found["condition"], found, selections)
+
+    def selections(self, found: Mapping[str, Entry], skip: tuple[str, ...] = ()) -> dict[str, p.Predicate]:
+        return {
+            name: self.selection(entry.value) or p.Or(())
+            for name, entry in found.items()
+            if name not in ("condition", "timeframe", *skip)
+        }
 
     def _condition(
         self, entry: Entry, found: Mapping[str, Entry], selections: Mapping[str, p.Predicate]
