@@ -134,7 +134,8 @@ class SyslogFrames:
 
     A frame that begins with MSG-LEN and a space is counted (section 3.4.1, RFC 5425 section 4.3); any other ends at
     the first LF or NUL (section 3.4.2). No more than `limit` bytes are held (or a count's nine digits); a longer frame
-    comes in pieces of `limit`, so that nothing is lost. What only looks like a count (none, negative, ten digits) is a line like others.
+    comes in pieces of `limit`, so that nothing is lost. What only looks like a count (none, negative, ten digits) is a
+    line like others.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
