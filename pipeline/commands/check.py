@@ -42,7 +42,7 @@ def check(path: Path | None, offline: bool) -> None:
     Faults of the config and of rules begin with file:line. Exit 1 if anything is at fault.
     """
     config = load_config(path)
-    findings = [*_owners(), *_state(config), *_sources(config), *_rules(config), *_routes(config), *_templates(config)]
+    findings = [*_owners(), *_state(config), *_sources(config), *_rules(config), *_routes(config), *_commands(config), *_templates(config)]
     if not offline:
         findings += [*_reached(config), *_stream(config), *_index(config)]
     for finding in findings:
@@ -100,6 +100,23 @@ def _routes(config: Config) -> Iterator[Finding]:
         return
     for name, found in channels.items():
         yield Finding(True, f"receiver {name}: {', then '.join(channel.kind for channel in found)}")
+
+
+def _commands(config: Config) -> Iterator[Finding]:
+    """A fleet's command line, console and notifier must share a key, or nobody is obeyed."""
+    from pipeline.keys import commands_key
+
+    if config.commands.key_file is None:
+        if config.stream.kind == "kafka":
+            own = "commands are signed with a key of this host's own: no notifier on another host obeys them"
+            yield Finding(None, f"{own}; name the same commands.key_file everywhere")
+        return
+    try:
+        commands_key(config)
+    except StateError as error:
+        yield Finding(False, str(error))
+    else:
+        yield Finding(True, f"commands are signed with {config.commands.key_file}")
 
 
 def _templates(config: Config) -> Iterator[Finding]:

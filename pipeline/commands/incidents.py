@@ -119,13 +119,7 @@ def _events(entry: Entry, incident: str) -> Iterator[dict[str, object]]:
                 yield {"time": when, "what": fate.how, "receiver": receiver, "why": fate.why}
     for send in entry.intended:
         if any(name.startswith(f"{incident}:") for name in send.merged):
-            yield {
-                "time": when,
-                "what": "merged",
-                "kind": send.kind,
-                "receiver": send.receiver,
-                "why": "it waited too long",
-            }
+            yield {"time": when, "what": "merged", "receiver": send.receiver, "why": "told with others that waited"}
         if send.incident == incident:
             attempt = f"attempt {send.attempt}, channel {send.channel}"
             yield {"time": when, "what": "intended", "kind": send.kind, "receiver": send.receiver, "attempt": attempt}

@@ -55,8 +55,7 @@ class Logbook:
         """Return once the entries are durable somewhere, or `durable` says that they are not."""
         if not entries:
             return
-        self.merge()
-        if not self._intents:
+        if not self._intents:  # else it is tried once a round, by `merge`: an append to what is away takes its time
             try:
                 self._append(entries)
             except StreamUnavailable as error:

@@ -13,22 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from notifiers.channels import Channel, Receipt, Rejected
+from notifiers.channels import Channel, Receipt
 from notifiers.delivery import Pending, Try
-from notifiers.incident import Answer, Entry, Send
+from notifiers.incident import Entry, Send
 from notifiers.judge import Judge
 from notifiers.ledger import Ledger
 from notifiers.policy import Policy
 from notifiers.postman import Outcome, Postman
 from notifiers.render import Renderer
 from notifiers.route import Route
+from pipeline.roles.attempts import again, answered, moved
 from pipeline.roles.incident_log import own_group, replayed
 from pipeline.roles.intents import Intents
 from pipeline.roles.logbook import Logbook
 from pipeline.roles.sorter import Sorter
 from pipeline.roles.writer import Writer
 from pipeline.signing import Guard
-from pipeline.streams import ALERTS, COMMANDS, DEADLETTER, Batch, Message, Stored, Stream, StreamUnavailable
+from pipeline.streams import ALERTS, COMMANDS, DEADLETTER, INCIDENTS, Batch, Message, Stored, Stream, StreamUnavailable
 
 _GROUP = "notify"
 _LIMIT = 200
@@ -93,8 +94,8 @@ class Notify:
     def step(self, now: datetime) -> bool:
         """One round. While the stream is away, what time makes happen goes on, and StreamUnavailable is raised."""
         self._book.merge()
-        answered = self._hear(now)
-        if answered and self._ledger is not None:
+        heard = self._hear(now)
+        if heard and self._ledger is not None:
             self._send(now)  # what is owed next does not wait for the next alert
         try:
             batch = self._read()
@@ -106,7 +107,10 @@ class Notify:
             self._alone(now)
             raise
         if self._ledger is None:
-            return answered
+            return heard
+        if not self._owner:
+            self._alone(now)
+            return heard
         commands = self._commands()
         self._decide([*batch.messages, *commands], now)
         self._pass_time(now)
@@ -114,7 +118,7 @@ class Notify:
         self._send(now)
         if batch.messages:
             self._stream.commit(ALERTS, _GROUP, {0: batch.messages[-1].offset + 1})
-        return answered or bool(batch.messages) or bool(commands)
+        return heard or bool(batch.messages) or bool(commands)
 
     @property
     def sending(self) -> bool:
@@ -134,12 +138,24 @@ class Notify:
         wait = min(_WAIT_BUSY, self._wait) if self._postman.busy or self._holds else self._wait
         batch = self._stream.read(ALERTS, _GROUP, _LIMIT, wait)
         if 0 in batch.lost:
-            self._owner, self._ledger, self._outcomes = False, None, []
+            self._owner = False
         if 0 in batch.gained:
             self._owner, self._ledger = True, None
+        if not self._owner and self._ledger is not None and not self._cut_off():
+            self._ledger, self._outcomes = None, []
         for partition, count in batch.missing.items():
             _log.error("alerts were gone before they were read", extra={"partition": partition, "count": count})
         return batch
+
+    def _cut_off(self) -> bool:
+        """Say whether ownership was lost with the stream, and not to another: nobody else is known to go on."""
+        if self._book.away:
+            return True
+        try:
+            self._stream.ends(INCIDENTS)
+        except StreamUnavailable:
+            return True
+        return False
 
     def _commands(self) -> Sequence[Stored]:
         try:
@@ -161,27 +177,14 @@ class Notify:
         _log.info("took over", extra={"incidents": len(ledger.incidents), "owed": len(owed)})
         here = {send.id for send in self._postman.busy.values()} | {one.send.id for one in self._outcomes}
         counts = {name: len(channels) for name, channels in self._receivers.items()}
-        self._write([self._again(send, now) for send in ledger.orphans(counts) if send.id not in here])
-        self._write([self._moved(one.send, now) for one in owed if one.send.receiver not in self._receivers])
-
-    def _again(self, send: Send, now: datetime) -> Entry:
-        """Return the next attempt of one that was never answered."""
-        channel = send.channel if send.channel < len(self._receivers.get(send.receiver, ())) else 0
-        changes = {"repeat": True, "attempt": send.attempt + 1, "channel": channel}
-        return Entry(time=now, intended=(send.model_copy(update=changes),))
-
-    def _moved(self, send: Send, now: datetime) -> Entry:
-        """Return the end of a send to a receiver that the config no longer has: the root's receiver gets it."""
-        answer = Answer(
-            send=send.id,
-            receiver=send.receiver,
-            channel=send.channel,
-            attempt=send.attempt,
-            done=True,
-            failure="the config has no such receiver",
+        self._write([again(send, self._receivers, now) for send in ledger.orphans(counts) if send.id not in here])
+        self._write(
+            [
+                moved(one.send, self._policy.route.receiver, now)
+                for one in owed
+                if one.send.receiver not in self._receivers
+            ]
         )
-        root = send.model_copy(update={"receiver": self._policy.route.receiver, "channel": 0})
-        return Entry(time=now, intended=(root,), answered=answer)
 
     # Deciding
 
@@ -248,7 +251,7 @@ class Notify:
         self._outcomes += self._postman.outcomes()
         if self._ledger is None or not self._outcomes:
             return False
-        self._write([_answered(outcome, now) for outcome in self._outcomes])
+        self._write([answered(outcome, now) for outcome in self._outcomes])
         self._outcomes = []
         return True
 
@@ -287,21 +290,3 @@ class Notify:
             send = send.model_copy(update={"repeat": send.repeat or not self._book.durable})
         message = self._writer.message(send, self._ledger, now, note)
         self._postman.take(send, message, Receipt(receipt) if receipt else None)
-
-
-def _answered(outcome: Outcome, now: datetime) -> Entry:
-    send, failure = outcome.send, outcome.failure
-    answer = Answer(
-        send=send.id,
-        receiver=send.receiver,
-        channel=send.channel,
-        attempt=send.attempt,
-        incident=send.incident,
-        done=failure is None,
-        receipt=outcome.receipt.id if outcome.receipt else None,
-        failure=str(failure) if failure else None,
-        rejected=isinstance(failure, Rejected),
-        uncertain=getattr(failure, "uncertain", False),
-        after=getattr(failure, "after", None),
-    )
-    return Entry(time=now, answered=answer)

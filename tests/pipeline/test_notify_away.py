@@ -12,7 +12,7 @@ import pytest
 
 from notifiers.channels import Unavailable
 from pipeline.roles.intents import Intents
-from pipeline.streams import INCIDENTS, Message, StreamUnavailable
+from pipeline.streams import INCIDENTS, Batch, Message, StreamUnavailable
 from rules.event import rfc3339
 from tests.standins.alerts import NOW, disk, root_login
 from tests.standins.channels import Recorder
@@ -183,6 +183,28 @@ def test_two_owners_while_the_stream_was_away_agree_once_it_is_back(desk: Desk, 
     other.settle()
     assert (len(pager.sent), len(other_pager.sent)) == (3, 1)
     other.close()
+
+
+def test_who_loses_the_alerts_with_the_stream_goes_on_and_who_loses_them_to_another_does_not(
+    desk: Desk, pager: Recorder
+) -> None:
+    pager.fail.extend([Unavailable("down")] * 2)
+    desk.tell(root_login("e1"))
+    desk.settle()
+    away(desk)
+    assert desk.office is not None
+    desk.office.changes.append(Batch(lost=frozenset({0})))
+    pass_time(desk, MINUTE)
+    assert len(pager.sent) == 1
+    desk.office.away = False
+    desk.office.changes.append(Batch(gained=frozenset({0})))
+    desk.settle()
+    pager.fail.extend([Unavailable("down")] * 2)
+    desk.tell(disk("d1"))
+    desk.settle()
+    desk.office.changes.append(Batch(lost=frozenset({0})))  # the stream answers: another has them now
+    pass_time(desk, MINUTE)
+    assert len(pager.sent) == 1
 
 
 def test_half_a_line_of_intents_was_never_acted_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ class Office:
         self.inner = inner
         self.away = False
         self.full = False  # it can be read, and takes nothing
+        self.changes: deque[Batch] = deque()  # of ownership: what the next reads of alerts give
         self._times = times  # of commands, by offset
 
     def _reach(self, *, write: bool = False) -> Stream:
@@ -46,6 +48,8 @@ class Office:
         self._reach(write=True).append(topic, messages)
 
     def read(self, topic: str, group: str, limit: int, wait: float) -> Batch:
+        if topic == ALERTS and self.changes:
+            return self.changes.popleft()
         batch = self._reach().read(topic, group, limit, wait)
         timed = [replace(one, time=self._times.get(one.offset, one.time)) for one in batch.messages]
         return replace(batch, messages=timed) if topic == COMMANDS else batch
