@@ -101,7 +101,7 @@ def _detect(config: Config, stream: Stream) -> Role:
 
     lists = [one.file for one in config.rules.lists.values() if not isinstance(one, list)]
     rules = Reload(partial(open_rules, config), [*config.rules.paths, *lists])
-    witness = open_witness(config, stream)
+    witness = open_witness(config, stream, now())
     return Detect(stream, rules.ruleset, engine=__version__, renewed=rules, witness=witness)
 
 

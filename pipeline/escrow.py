@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pipeline import state
 from pipeline.enrolled import Enrolled, EnrolmentFault
-from pipeline.enrolling import escrow
+from pipeline.enrolling import escrow, open_sealing
+from pipeline.roles.own import OwnEvents
 from pipeline.roles.sound import Sound
-from pipeline.roles.witnessing import Witnessing, Writer
+from pipeline.roles.witnessing import Witnessing
 from pipeline.seals import Seals
 from pipeline.settings import Config
 from pipeline.streams import Stream
@@ -27,8 +30,8 @@ def open_sound(config: Config) -> Sound:
     return Sound(open_seals(config), refuse=refused(config))
 
 
-def open_witness(config: Config, stream: Stream) -> Witnessing:
-    """Return the witness for the calling thread. Raises StateError."""
+def open_witness(config: Config, stream: Stream, now: datetime) -> Witnessing:
+    """Return the witness for the calling thread, with a chain of its own. Raises StateError."""
     enrolled = Enrolled.of(escrow(config))
 
     def name_of(host: str) -> str:
@@ -40,7 +43,8 @@ def open_witness(config: Config, stream: Stream) -> Witnessing:
 
     centre = state.host(config)
     seals = Seals(enrolled.get, enrolled.refresh)
-    return Witnessing(stream, seals, Testimony(centre, name_of), Writer(centre), refuse=refused(config))
+    own = OwnEvents(centre.id, open_sealing(config, "detect", now), state.folder(config) / "detect.chain")
+    return Witnessing(stream, seals, Testimony(centre, name_of), own, refuse=refused(config))
 
 
 def refused(config: Config) -> frozenset[str]:

@@ -79,7 +79,7 @@ def _verified(
         said.faults.append(f"the stream is away ({error}): dead letters count as missing")
     _scan(index, gathered, since, until)
     if config.chain.anchor_file is not None:
-        stated, faults = sources.in_file(config.chain.anchor_file.expanduser(), seals, now)
+        stated, faults = sources.in_file(config.chain.anchor_file.expanduser())
         gathered.stated.add(stated)
         said.faults += faults
     spool.sort()

@@ -121,8 +121,14 @@ class Detect:
             self._judge(messages, now)
         self._testify(now)
         self._outbox.commit(EVENTS, GROUP, {one.partition: one.offset + 1 for one in messages})
-        self._outbox.flush()
+        self._flush()
         return bool(batch.messages)
+
+    def _flush(self) -> None:
+        """Write what is due. Raises StreamUnavailable, and keeps the rest."""
+        self._outbox.flush()
+        if self._witness is not None:
+            self._witness.delivered()
 
     def _read(self) -> Batch:
         """Read even while something is still to be written: it may be another's by now, and a commit of it refused."""

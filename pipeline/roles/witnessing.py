@@ -13,15 +13,14 @@ from typing import Final
 
 import msgspec
 
-from collectors.assemble import Host
 from pipeline.groups import own_group
 from pipeline.records import DeadLetter
+from pipeline.roles.own import OwnEvents
 from pipeline.roles.sound import refuses
 from pipeline.seals import Doubt, Seals
 from pipeline.streams import DEADLETTER, EVENTS, STATE, Message, Stored, Stream, StreamUnavailable
 from pipeline.testimony import Testimony
 from pipeline.witness import WITNESSED, Finding, Witness
-from rules.event import Value
 
 PREFIX: Final = "witness/"
 SNAPSHOT_EVERY: Final = timedelta(seconds=10)
@@ -36,25 +35,13 @@ _HOST, _WRITER, _KEY, _CLASS = (
 _RECORD: Final = WITNESSED.index("tocsin.record")
 
 
-class Writer:
-    """Writes detect's own events: in its host's name, under a writer of their own."""
-
-    def __init__(self, centre: Host) -> None:
-        self._centre = centre
-
-    def message(self, fields: dict[str, Value]) -> Message:
-        return Message(
-            self._centre.id, msgspec.json.encode(fields | {"tocsin.writer": f"{self._centre.id}/detect/own"})
-        )
-
-
 class Witnessing:
     """Detect's witness. `refuse` are the kinds of doubt for which a record is not taken."""
 
     def __init__(
-        self, stream: Stream, seals: Seals, testimony: Testimony, writer: Writer, *, refuse: frozenset[str]
+        self, stream: Stream, seals: Seals, testimony: Testimony, own: OwnEvents, *, refuse: frozenset[str]
     ) -> None:
-        self._writer = writer
+        self._own = own
         self._stream = stream
         self._seals = seals
         self._testimony = testimony
@@ -113,12 +100,16 @@ class Witnessing:
         return doubt, witness.saw((host, writer, *said[2:]), message.value)
 
     def told(self, now: datetime) -> list[Message]:
-        """Return the own events that are due."""
+        """Return the own events that are due, sealed. Raises StreamUnavailable."""
         if now - self._renewed >= RENEW_EVERY:
             self._renewed = now
             self._seals.renew()
         self._count_letters(now)
-        return [self._writer.message(fields) for fields in self._testimony.due(now)]
+        return self._own.messages(list(self._testimony.due(now)), now)
+
+    def delivered(self) -> None:
+        """What was told is in the stream."""
+        self._own.delivered()
 
     def _count_letters(self, now: datetime) -> None:
         """Tell that there are more dead letters, whoever wrote them; the owner of the first partition does."""

@@ -28,15 +28,18 @@ class Stated:
     source: Source = "archive"
 
 
-def stated(fields: Fields, where: str, source: Source = "archive") -> Iterator[Stated]:
+def stated(fields: Fields, where: str) -> Iterator[Stated]:
     """Yield the heads that a sound record states; none for a record that is no anchor."""
     name = ACTIONS.get(str(fields.get("event.action")))
     writer, heads = fields.get("tocsin.writer"), fields.get(name or "")
-    if name is None or not isinstance(writer, str) or not isinstance(heads, list):
-        return
-    stem, time = writer.rsplit("/", 2)[0], str(fields.get("event.created", ""))
+    if name is not None and isinstance(writer, str) and isinstance(heads, list):
+        yield from parsed(map(str, heads), writer.rsplit("/", 2)[0], str(fields.get("event.created", "")), where)
+
+
+def parsed(heads: Iterable[str], stem: str, time: str, where: str, source: Source = "archive") -> Iterator[Stated]:
+    """Yield the heads that are written so: `<chain> <epoch> <number> <head>`. `stem` is host and role."""
     for text in heads:
-        parts = str(text).split(" ")
+        parts = text.split(" ")
         if len(parts) == 4 and parts[2].isdecimal() and len(parts[2]) < 17 and not parts[0].endswith("/heartbeat"):
             yield Stated(f"{stem}/{parts[0]}", parts[1], int(parts[2]), parts[3], time, where, source)
 

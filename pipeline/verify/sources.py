@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 from pydantic import ValidationError
 
-from collectors.chain import MAC, sealed_bytes
 from pipeline import state, watched
 from pipeline.adapters import limit_bytes_of
 from pipeline.enrolled import Enrolled, EnrolmentFault
@@ -22,9 +21,9 @@ from pipeline.roles.witnessing import PREFIX, kept
 from pipeline.seals import Seals
 from pipeline.settings import Config
 from pipeline.streams import DEADLETTER, EVENTS, Stored, Stream, StreamUnavailable
-from pipeline.verify.anchors import Stated, stated
+from pipeline.verify.anchors import Stated, parsed
 from pipeline.verify.conclude import LookUp
-from pipeline.verify.examine import Placed, examine, seal_of
+from pipeline.verify.examine import Placed, examine
 from pipeline.verify.gather import ChainOf, Gathered
 from rules.event import CLASSES, Fields
 from rules.predicate import And, Compare, Field, Text
@@ -106,7 +105,13 @@ def _chains(message: Stored) -> dict[tuple[str, str], int]:
     }
 
 
-def in_file(path: Path, seals: Seals, now: datetime) -> tuple[list[Stated], list[str]]:
+class _Line(msgspec.Struct):
+    time: str
+    writer: str
+    heads: list[str]
+
+
+def in_file(path: Path) -> tuple[list[Stated], list[str]]:
     """Return the heads that a file of anchors states, and what is wrong with it."""
     found: list[Stated] = []
     faults: list[str] = []
@@ -114,19 +119,13 @@ def in_file(path: Path, seals: Seals, now: datetime) -> tuple[list[Stated], list
         lines = path.read_bytes().splitlines()
     except OSError as error:
         return [], [f"chain.anchor_file {path}: {error.strerror}; without it a tail that was cut may not show"]
-    for number, line in enumerate(lines, 1):
+    for number, text in enumerate(lines, 1):
         try:
-            fields: Fields = msgspec.json.decode(line, type=dict[str, object])
+            said = msgspec.json.decode(text, type=_Line)
         except msgspec.MsgspecError:
             faults.append(f"{path}:{number}: no anchor; it is left out")
             continue
-        said = (str(fields.get("host.id")), str(fields.get("tocsin.writer")))
-        seal = seal_of(str(fields.get(MAC)))
-        doubt = seals.authentic(sealed_bytes(fields), seal, said, fields.get("tocsin.chain.key"), now)
-        if doubt is not None and doubt.kind == "forged":
-            faults.append(f"{path}:{number}: {doubt.reason}; it is left out")
-            continue
-        found += stated(fields, f"{path.name}:{number}", "file")
+        found += parsed(said.heads, said.writer, said.time, f"{path.name}:{number}", "file")
     return found, faults
 
 

@@ -14,13 +14,15 @@ from collectors.chain import Chain, Key
 from notifiers.route import labels_of
 from notifiers.silence import Silences, silence
 from pipeline import rulesets
+from pipeline.chaining import KeyFile, Sealing
 from pipeline.enrolled import Enrolled, Enrolment, write
 from pipeline.indexes.sqlite import SqliteIndex
 from pipeline.records import DeadLetter
 from pipeline.roles.detect import Detect
 from pipeline.roles.index import Indexer
+from pipeline.roles.own import OwnEvents
 from pipeline.roles.sound import Sound
-from pipeline.roles.witnessing import Witnessing, Writer
+from pipeline.roles.witnessing import Witnessing
 from pipeline.seals import Seals
 from pipeline.streams import ALERTS, DEADLETTER, EVENTS, MATCHES, Batch, Message
 from pipeline.streams.sqlite import SqliteStream
@@ -31,6 +33,7 @@ from rules.ruleset import RuleSet, load
 
 NOW = datetime(2026, 11, 22, 2, 14, tzinfo=UTC)
 SECRET = bytes(range(32))
+OWN = bytes(range(2, 34))
 CENTRE = Host("centre", "tocsin-1", bytes(32))
 REFUSED = frozenset(("forged", "unsealed", "revoked"))
 RULE = """
@@ -84,7 +87,12 @@ class Centre:
         enrolled = Enrolled.of(folder / "enrolled")
         seals = Seals(enrolled.get, enrolled.refresh)
         testimony = Testimony(CENTRE, lambda host: "db-7" if host == "h1" else "")
-        witness = Witnessing(self.stream, seals, testimony, Writer(CENTRE), refuse=refuse)
+        keys = KeyFile(folder / "detect.key")
+        if keys.read() is None:
+            keys.write(Key(0, OWN), 0, sync=False)
+            write(folder / "enrolled", Enrolment("centre", "tocsin-1", OWN.hex(), rfc3339(NOW)), "detect")
+        own = OwnEvents("centre", Sealing(CENTRE, "detect", keys, "home"), folder / "detect.chain")
+        witness = Witnessing(self.stream, seals, testimony, own, refuse=refuse)
         ruleset = rules or load([("rules.yml", RULE)], {})
         self.role = Detect(self.stream, ruleset, engine="test", witness=witness)
 
@@ -97,8 +105,9 @@ class Centre:
             self.role.step(at)
 
     def own(self) -> list[dict[str, Value]]:
-        """What the witness told, but for how many dead letters there are."""
-        return [one for one in self.told() if one["event.action"] != "deadletter-grew"]
+        """What the witness told, but for how many dead letters there are, and how its own chain stands."""
+        usual = ("deadletter-grew", "chain-epoch", "chain-anchor")
+        return [one for one in self.told() if one["event.action"] not in usual]
 
     def told(self) -> list[dict[str, Value]]:
         found = self.stream.read(EVENTS, "test", 100_000, 0).messages
