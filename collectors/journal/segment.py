@@ -127,11 +127,13 @@ def insert(
     connection: sqlite3.Connection, topic: str, first: int, time: int, rows: Sequence[tuple[str, bytes]]
 ) -> None:
     """Add records from offset `first` on. Raises sqlite3.IntegrityError where there are some already."""
-    name = topic.encode()
-    encoded = [(offset, key.encode("utf-8", "surrogatepass"), value) for offset, (key, value) in enumerate(rows, first)]
+    name, keys = topic.encode(), {key: key.encode("utf-8", "surrogatepass") for key, _ in rows}
     connection.executemany(
         f'INSERT INTO "{topic}" VALUES (?, ?, ?, CAST(? AS TEXT), ?)',
-        [(offset, time, row_crc(name, offset, time, key, value), key, value) for offset, key, value in encoded],
+        [
+            (offset, time, row_crc(name, offset, time, keys[key], value), keys[key], value)
+            for offset, (key, value) in enumerate(rows, first)
+        ],
     )
 
 
