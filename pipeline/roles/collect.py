@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT = timedelta(seconds=15)
 _JUMP = timedelta(minutes=1)  # between two steps: no step takes as long
 _BATCH = 2000
+_TOLD_KEPT = 1000
 _PATIENCE = timedelta(seconds=10)  # with a journal that takes nothing, before what cannot wait is dropped
 _JOURNAL = "count:journal"  # where its own losses are counted
 _NO_ROOM = {
@@ -199,6 +200,8 @@ class Collect:
         """Log what cannot be read and what is lost, each once."""
         for trouble in troubles:
             if trouble not in self._told:
+                if len(self._told) >= _TOLD_KEPT:  # texts may hold what strangers wrote
+                    self._told.clear()
                 self._told.add(trouble)
                 _log.warning("%s", trouble, extra={"role": self.name})
 
