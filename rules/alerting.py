@@ -19,7 +19,7 @@ KEYS: Final = ("kind", "key", "tell", "for", "clear", "urgency", "runbook")
 DEFAULT_KEY: Final = ("host.id",)
 DEFAULT_TELL: Final = ("user.name", "source.ip")
 
-_SPAN = re.compile(r"(\d{1,9})([smhdwMy])")
+_SPAN = re.compile(r"(\d{1,9})([smhdwMy])", re.ASCII)
 _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2_629_746, "y": 31_556_952}
 
 _KINDS: tuple[Kind, ...] = ("event", "condition")

@@ -41,11 +41,17 @@ def compiled(predicate: p.Predicate) -> Decide:
         case p.Keyword(test):
             return _anywhere(anywhere(test))
         case p.Field(name, p.Exists(present)):
-            return lambda fields: (name in fields) is present
+            return _exists(name, present=present)
         case p.Field(name, p.SameAs() as test):
             return _same(name, test)
         case p.Field(name, test):
             return _field(name, check(test))
+
+
+def _exists(name: str, *, present: bool) -> Decide:
+    """An object is there, too, though an event's fields name only what is in it."""
+    within = f"{name}."
+    return lambda fields: (name in fields or any(other.startswith(within) for other in fields)) is present
 
 
 def _every(parts: list[Decide]) -> Decide:

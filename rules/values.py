@@ -39,7 +39,9 @@ def flatten(event: Mapping[str, object]) -> dict[str, Value]:
     stack: list[tuple[str, object]] = [(name, value) for name, value in reversed(list(event.items()))]
     while stack:
         name, value = stack.pop()
-        if isinstance(value, dict):
+        if value == {}:
+            out.setdefault(name, [])  # there, and nothing in it
+        elif isinstance(value, dict):
             stack.extend((f"{name}.{key}", inner) for key, inner in reversed(value.items()))
         elif isinstance(value, list) and any(isinstance(part, (dict, list)) for part in value):
             stack.extend((name, part) for part in reversed(value))
