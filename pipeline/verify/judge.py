@@ -80,7 +80,7 @@ def judge(rows: Iterable[Row], anchors: Sequence[Anchor], *, start: int, kept: i
         found.unchecked += row.worth == UNCHECKED
         found.first = found.first or row.number
         hole = (expected or row.number, row.number - 1)
-        if last is not None and hole[0] <= hole[1] and (_gone(last, kept) or _gone(row, kept)):
+        if hole[0] <= hole[1] and any(_gone(one, kept) for one in (last, row) if one is not None):
             found.unknown.append(f"numbers {hole[0]} to {hole[1]}: they may be older than what is kept")
             hole = (row.number, row.number - 1)
         held = _passed(found, *hole, held)

@@ -423,3 +423,37 @@ def test_one_host_is_verified_by_its_name(archive: Archive, machine: Machine) ->
     archive.attack.delete(names[2])
     assert archive.findings("--host", "db-7") == [("missing", 3, 3)]
     assert archive.findings("--host", "web-1") == []
+
+
+def test_days_that_retention_dropped_are_said_and_are_no_finding(archive: Archive, machine: Machine) -> None:
+    from pipeline.indexes import Retained
+
+    machine.now = machine.began - timedelta(days=400)
+    for _ in range(10):
+        machine.event(**{"tocsin.backlog": True})
+    machine.now = machine.began
+    names = [machine.event(**{"tocsin.backlog": True}), *(machine.event() for _ in range(9))]
+    deliver(archive, machine.sent)
+    index = app.open_index(archive.config)
+    assert isinstance(index, Retained)
+    assert index.drop("auth", (machine.began - timedelta(days=365)).date()) == 1
+    index.close()
+    archive.settle()
+    code, rows = archive.verify()
+    (chain,) = [row for row in rows if row["what"] == "chain" and row["chain"] == "collect/first/auth"]
+    assert (code, chain["first"]) == (0, 11)
+    assert "numbers 1 to 10: they may be older than what is kept" in chain["unknown"]
+    archive.attack.delete(names[5])
+    assert archive.findings() == [("missing", 16, 16)]
+
+
+def test_an_index_that_is_away_is_said_and_nothing_is_concluded(tmp_path: Path) -> None:
+    path = tmp_path / "tocsin.yml"
+    index = {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9"]}
+    path.write_text(yaml.safe_dump({"state": str(tmp_path / "state"), "index": index}))
+    from pipeline.cli import cli
+
+    done = CliRunner().invoke(cli, ["verify", "-c", str(path), "--format", "ndjson"])
+    assert done.exit_code == 1
+    assert "Elasticsearch: ConnectionError" in done.stderr
+    assert "summary" not in done.stdout
