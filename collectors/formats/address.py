@@ -9,7 +9,11 @@ from typing import Final
 
 from rules.event import Value
 
-_IPV4: Final = re.compile(r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}", re.ASCII)
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+IPV4: Final = (
+    rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}"  # for a pattern that takes nothing but an address in its usual form
+)
+_IPV4: Final = re.compile(IPV4, re.ASCII)
 
 
 @lru_cache(maxsize=4096)

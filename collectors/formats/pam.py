@@ -21,6 +21,12 @@ _UNIX: Final = re.compile(r"pam_unix\(([\w./-]{1,64}):([\w-]{1,32})\): +", re.AS
 _PLAIN_FAILURE: Final = re.compile(
     r"authentication failure; logname=(\S*) uid=(\d*) euid=(\d*) tty=(\S*) ruser= rhost=(\S+)  user=(\S+)\Z", re.ASCII
 )
+# A session whose names hold neither blanks nor brackets, in one step: most of what PAM says.
+_PLAIN_SESSION: Final = re.compile(
+    r"pam_unix\(([\w./-]{1,64}):session\): session (opened|closed) for user ([^\s()]+)(?:\(uid=(\d{1,10})\))?"
+    r"(?: by ([^\s()]*)\(uid=(\d{1,10})\))?\Z",
+    re.ASCII,
+)
 _UID: Final = re.compile(r"(.*)\(uid=(\d{1,10})\)\s*$", re.ASCII | re.DOTALL)
 _FAILURE: Final = re.compile(r"(?:(\d{1,9}) more )?authentication failures?; ")
 _USER: Final = re.compile(
@@ -61,6 +67,15 @@ _LOCAL: Final = frozenset({"sudo", "sudo-i", "su", "su-l", "polkit-1", "runuser"
 def read(message: str, program: str = "") -> dict[str, Value] | None:
     """Return what a PAM module said, or None if it is no module's message."""
     if message.startswith("pam_unix("):
+        plain = _PLAIN_SESSION.match(message)
+        if plain is not None and (plain[5] is None or plain[2] == "opened"):
+            return _plain_session(*plain.groups())
+    return by_parts(message, program)
+
+
+def by_parts(message: str, program: str = "") -> dict[str, Value] | None:
+    """The same part by part, whatever stands in them."""
+    if message.startswith("pam_unix("):
         head = _UNIX.match(message)
         if head is not None:
             fields: dict[str, Value] = {
@@ -73,6 +88,30 @@ def read(message: str, program: str = "") -> dict[str, Value] | None:
             body = message[head.end() :]
             return _session(body, fields) if head[2] == "session" else _verdict(body, head[1], fields)
     return _read(message, program)
+
+
+def _plain_session(
+    service: str, verb: str, user: str, uid: str | None, by: str | None, by_uid: str | None
+) -> dict[str, Value]:
+    opened = verb == "opened"
+    fields: dict[str, Value] = {
+        "event.module": "pam",
+        "event.dataset": "system.auth",
+        "system.auth.pam.module": "pam_unix",
+        "system.auth.pam.service": service,
+        "system.auth.pam.type": "session",
+        "event.category": ["session"],
+        "event.type": ["start" if opened else "end"],
+        "event.action": "logged-on" if opened else "logged-off",
+        "user.name": by or user,
+    }
+    if opened:
+        fields["user.effective.name"] = user
+        if by_uid is not None:
+            fields["user.id"] = by_uid
+    if uid is not None:
+        fields["user.effective.id"] = uid
+    return fields
 
 
 def _read(message: str, program: str) -> dict[str, Value] | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from collectors.formats import sshd_login, sshd_network, sshd_service
+from collectors.formats import sshd_login, sshd_network, sshd_quick, sshd_service
 from collectors.formats.address import source
 from collectors.formats.sshd_fields import NETWORK, Fields, base
 
@@ -15,6 +15,11 @@ _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times?: \[ ?(.*?)\]?$
 
 def read(message: str) -> Fields | None:
     """Return what one message of sshd says, or None if sshd never wrote it that we know."""
+    return sshd_quick.read(message) or by_word(message)
+
+
+def by_word(message: str) -> Fields | None:
+    """The same by the readers that know every form of each message."""
     message = message.lstrip(" ")
     reader = _BY_WORD.get(message[: message.find(" ")])
     found = reader(message) if reader is not None else None

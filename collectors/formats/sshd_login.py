@@ -17,11 +17,6 @@ from collectors.formats.sshd_network import bare_peer, refused
 
 # "... from ADDRESS port N ssh2" and what may follow: ": ED25519 SHA256:...", ": ruser ...", " [preauth]"
 _FROM: Final = re.compile(r" from (\S+) port (\d{1,5})(?: ssh([12]))?(?=$|: | \[preauth\]$)", re.ASCII)
-# The same where neither name nor extra has blanks of its own to mistake: nearly every line.
-_QUICK: Final = re.compile(
-    r"(Accepted|Failed) (\S+) for (invalid user )?(\S*) from ([0-9A-Fa-f.:]+) port (\d{1,5}) ssh2(?:: (\S+ \S+))?\Z",
-    re.ASCII,
-)
 _FROM_END: Final = re.compile(
     r"(?:.*)( from (\S+) port (\d{1,5})(?: ssh[12])?)(?: \[preauth\])?$", re.ASCII | re.DOTALL
 )
@@ -30,9 +25,6 @@ _FROM_KEY: Final = re.compile(r"(?:.*)( from (\S+) port (\d{1,5}) ssh[12]): ", r
 
 def attempt(message: str) -> Fields | None:
     """Accepted, Failed, Postponed, Partial METHOD for [invalid user ]USER from ADDRESS port N ssh2[: EXTRA]."""
-    quick = _QUICK.match(message)
-    if quick is not None:
-        return _verdict(*quick.groups())
     event, _, rest = message.partition(" ")
     method, _, rest = rest.partition(" for ")
     if not rest or " " in method:

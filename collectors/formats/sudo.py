@@ -26,6 +26,8 @@ _NAMES: Final = {
     "SIGNAL": "system.auth.sudo.signal",
 }
 _PAIR: Final = re.compile(r"(TTY|PWD|USER|GROUP|CHROOT|TSID|ENV|HOST|EXIT|SIGNAL)=(.*?) ; (?=[A-Z]{2,8}=)", re.DOTALL)
+# The same where no value holds a blank: nearly every line.
+_PLAIN: Final = re.compile(r" *([^ ;:]+) : TTY=([^ ;]*) ; PWD=([^ ;]*) ; USER=([^ ;]+) ; COMMAND=(.*)", re.DOTALL)
 _SYSTEMCTL: Final = re.compile(r"(?:/\S*/)?(?:systemctl|service)(?= )")
 _VERBS: Final = {
     "start": ("service-start", "start"),
@@ -44,6 +46,30 @@ _DOAS: Final = re.compile(
 
 def read(message: str) -> Fields | None:
     """Return who ran what as whom, or was refused and why."""
+    plain = _PLAIN.fullmatch(message.rstrip(" "))
+    return by_pairs(message) if plain is None else _ran(*plain.groups())
+
+
+def _ran(user: str, tty: str, directory: str, target: str, command: str) -> Fields:
+    fields: Fields = {
+        "event.module": "sudo",
+        "event.dataset": "system.auth",
+        "event.category": ["process"],
+        "event.type": ["start"],
+        "event.action": "ran-command",
+        "event.outcome": "success",
+        "user.name": user,
+        "system.auth.sudo.tty": tty,
+        "system.auth.sudo.pwd": directory,
+        "system.auth.sudo.user": target,
+        "user.effective.name": target,
+    }
+    _command(command, fields)
+    return fields
+
+
+def by_pairs(message: str) -> Fields | None:
+    """The same pair by pair, whatever stands in them, and what was refused."""
     user, marked, rest = message.strip(" ").partition(" : ")
     if not marked or " " in user:
         return None
@@ -87,6 +113,8 @@ def _command(command: str, fields: Fields) -> None:
     program, _, arguments = command.partition(" ")
     if program.startswith("/"):
         fields["system.auth.sudo.executable"] = program
+    if "ctl" not in program and "service" not in program:
+        return
     if _SYSTEMCTL.match(command) is None or fields["event.outcome"] != "success":
         return
     words = [word for word in arguments.split(" ")[:32] if word and not word.startswith("-")]

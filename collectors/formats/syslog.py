@@ -79,11 +79,21 @@ def _plain(host: str, program: str, process: str | None, message: str) -> dict[s
     """Return what a plain header and its message say: the same as the steps below, in one dict made once."""
     fields = read(program, message)
     if fields is None:
-        fields = {"event.module": "syslog"}
-    fields.setdefault("event.kind", "event")
-    fields.setdefault("host.hostname", host)
-    fields.setdefault("process.name", program)
-    fields.setdefault("message", message)
+        fields = {"event.module": "syslog", "event.dataset": "system.syslog"}
+    elif "event.kind" in fields:  # a format of its own within syslog, which says more than what stands below
+        return _carried(fields, host, program, process, message)
+    fields["event.kind"] = "event"
+    fields["host.hostname"] = host
+    fields["process.name"] = program
+    fields["message"] = message
+    if process is not None and "process.pid" not in fields:
+        fields["process.pid"] = int(process)
+    return fields
+
+
+def _carried(fields: dict[str, Value], host: str, program: str, process: str | None, message: str) -> dict[str, Value]:
+    for name, value in (("host.hostname", host), ("process.name", program), ("message", message)):
+        fields.setdefault(name, value)
     fields.setdefault("event.dataset", "system.syslog")
     fields.setdefault("event.module", "syslog")
     if process is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import string
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectors.decode import decode, understand
-from collectors.formats import Context, Parsed, ParseError
+from collectors.formats import Context, Parsed, ParseError, pam, sshd, sudo
 from collectors.formats.registry import FORMATS
 from rules.event import nested, rfc3339
 
@@ -184,3 +185,36 @@ def test_the_header_that_nearly_all_lines_have_says_what_its_parts_say(
         assert {n: v for n, v in quick.fields.items() if n not in ignored} == {
             n: v for n, v in slow.fields.items() if n not in ignored
         }
+
+
+SAID = [
+    "Failed", "Accepted", " password", " publickey", " for ", "invalid user ", "root", "bob", "a:b", " from ", "10.0.0.1", "::1", "1.2.3.4.5", "01.2.3.4", " port ",
+    "22", "999999", " ssh2", ": RSA SHA256:x", " [preauth]", "Invalid user ", "Connection closed by ", "Connection reset by ", "authenticating user ",
+    "Received disconnect from ", ":11: ", ":2: ", "bye", "disconnected by user", " ", "  ", "\n", "é", "٣", ":", ";", " : ", "TTY=pts/0 ; ", "PWD=/home/bob ; ",
+    "USER=root ; ", "COMMAND=", "/bin/ls", "/usr/bin/systemctl stop x", "pam_unix(sshd:session): ", "session opened for user ", "session closed for user ", "(uid=0)",
+    " by ", "(uid=1000)", "GROUP=x ; ", "HOST=h ; ", "ID a (serial 1) CA RSA SHA256:y", "-CERT",
+]  # fmt: skip
+WHOLE = [
+    "Failed password for invalid user bob from 10.0.0.1 port 22 ssh2", "Accepted publickey for bob from 10.0.0.1 port 22 ssh2: RSA SHA256:x",
+    "Accepted publickey for bob from 10.0.0.1 port 22 ssh2: RSA-CERT SHA256:x ID a (serial 1) CA RSA SHA256:y", "Invalid user bob from 10.0.0.1 port 22",
+    "Connection closed by invalid user bob 10.0.0.1 port 22 [preauth]", "Connection reset by 10.0.0.1 port 22", "Connection closed by authenticating user root 10.0.0.1 port 22",
+    "Received disconnect from 10.0.0.1 port 22:11: disconnected by user", "bob : TTY=pts/0 ; PWD=/home/bob ; USER=root ; COMMAND=/bin/ls -l",
+    "   bob : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl stop x.service", "pam_unix(sshd:session): session opened for user root(uid=0) by bob(uid=1000)",
+    "pam_unix(cron:session): session closed for user root", "pam_unix(su:session): session opened for user root by (uid=0)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("quick", "whole"), [(sshd.read, sshd.by_word), (sudo.read, sudo.by_pairs), (pam.read, pam.by_parts)]
+)
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_what_is_read_in_one_step_says_the_same_as_part_by_part(
+    quick: Callable[[str], object], whole: Callable[[str], object], data: st.DataObject
+) -> None:
+    base = data.draw(st.sampled_from(["", *WHOLE]))
+    at = data.draw(st.integers(0, len(base)))
+    words = "".join(data.draw(st.lists(st.sampled_from(SAID), max_size=8)))
+    message = base[:at] + words + base[at + data.draw(st.sampled_from([0, 0, len(words), len(base)])) :]
+    for text in (base, message):
+        assert quick(text) == whole(text), text
