@@ -179,7 +179,7 @@ def _links(config: Config) -> Links | None:
 
 
 def open_console(config: Config, stream: Stream) -> Role:
-    """Return the console over a stream, listening. Raises ConfigError, StateError, OSError."""
+    """Return the console over a stream, listening. Raises ConfigError, StateError."""
     from pipeline.console.answering import Site
     from pipeline.console.server import Server
     from pipeline.console.slack import Door
@@ -193,7 +193,11 @@ def open_console(config: Config, stream: Stream) -> Role:
     shared = secret(None, config.console.slack_signing_secret_file)
     site = Site(commands_key(config), config.people, obey, Door(shared.encode()) if shared else None)
     host, _, port = config.console.listen.rpartition(":")
-    return Console(stream, site, build_policy(config), Server(host.strip("[]"), int(port)))
+    try:
+        server = Server(host.strip("[]"), int(port))
+    except OSError as error:
+        raise state.StateError(f"console.listen {config.console.listen}: {error.strerror or error}") from error
+    return Console(stream, site, build_policy(config), server)
 
 
 def _webhook(settings: WebhookSettings, receiver: str, config: Config) -> Channel:

@@ -121,10 +121,12 @@ class EnvironmentRule(Model):
 
 
 class Person(Model):
-    name: str
-    email: str | None = None
-    slack: str | None = None
-    accounts: list[str] = Field(default_factory=list)
+    name: str = Field(description="as it stands in timelines")
+    email: str | None = Field(None, description="e-mails to this address get links of this person's own")
+    slack: str | None = Field(None, description="the Slack member id, U012AB3CD, whose presses of buttons are theirs")
+    accounts: list[str] = Field(
+        default_factory=list, description="of the operating system, by which they use the command line"
+    )
 
 
 class TerminalSettings(Model):

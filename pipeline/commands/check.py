@@ -42,7 +42,15 @@ def check(path: Path | None, offline: bool) -> None:
     Faults of the config and of rules begin with file:line. Exit 1 if anything is at fault.
     """
     config = load_config(path)
-    findings = [*_owners(), *_state(config), *_sources(config), *_rules(config), *_routes(config), *_commands(config), *_templates(config)]
+    findings = [
+        *_owners(),
+        *_state(config),
+        *_sources(config),
+        *_rules(config),
+        *_routes(config),
+        *_commands(config),
+        *_templates(config),
+    ]
     if not offline:
         findings += [*_reached(config), *_stream(config), *_index(config)]
     for finding in findings:

@@ -7,6 +7,7 @@ acted on later.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from pipeline.console.pages import HEADERS, told
 
 PATIENCE: Final = 2.5  # seconds
 _SLOW: Final = 5.0  # seconds that a connection may take for anything
+_LONG: Final = 15.0  # seconds that it may take altogether
 _LONGEST: Final = 512 * 1024  # bytes of a body
 _MOST: Final = 64  # connections at a time
 _log = logging.getLogger("tocsin")
@@ -100,13 +102,23 @@ class _Http(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # A time-out between two bytes alone would let a drop every few seconds hold a connection for ever.
+        limit = threading.Timer(_LONG, _hang_up, (request,))
+        limit.daemon = True
+        limit.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            limit.cancel()
             self.slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         _log.debug("connection failed", exc_info=True, extra={"role": "console"})
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):

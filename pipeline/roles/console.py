@@ -35,6 +35,10 @@ class Console:
         self._group = own_group("console")
         self._wait = wait
 
+    @property
+    def port(self) -> int:
+        return self._server.port
+
     def step(self, now: datetime) -> bool:
         """Read on in the log, then answer what waits. Raises StreamUnavailable, and answers nobody then."""
         if self._follow():

@@ -9,6 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from html import unescape
@@ -22,14 +23,15 @@ from notifiers.channels.slack import Slack
 from notifiers.channels.smtp import Server as MailServer
 from notifiers.channels.smtp import Smtp
 from notifiers.render import Renderer
-from pipeline import keys
+from pipeline import app, keys
 from pipeline.console.answering import Site
 from pipeline.console.links import Link, links, token
 from pipeline.console.server import Server
 from pipeline.console.slack import Door
 from pipeline.records import Command
 from pipeline.roles.console import Console
-from pipeline.settings import Person
+from pipeline.settings import Config, ConsoleSettings, Person
+from pipeline.state import StateError
 from pipeline.streams import COMMANDS
 from pipeline.streams.sqlite import SqliteStream
 from tests.standins.alerts import NOW, disk, root_login
@@ -345,7 +347,7 @@ def test_what_is_no_request_of_ours_is_refused(
     assert place.ask(method, path, headers=headers).status == status
 
 
-def test_a_stream_that_is_away_is_told_and_nothing_is_done_later(paged: Place) -> None:
+def test_a_request_that_nobody_took_in_time_is_told_and_nothing_is_done_later(paged: Place) -> None:
     paged.console.close()
     server = Server("127.0.0.1", 0)
     paged.port = server.port
@@ -378,3 +380,15 @@ def test_a_resolved_condition_needs_no_button_but_explain(place: Place) -> None:
     place.desk.tell(disk("d1", step="resolved"))
     place.desk.settle()
     assert [one["text"]["text"] for one in place.workspace.buttons()] == ["Explain"]
+
+
+def test_the_console_of_a_config_listens_and_a_place_that_is_taken_is_named(tmp_path: Path) -> None:
+    config = Config(state=tmp_path, console=ConsoleSettings(listen="127.0.0.1:0"))
+    with ExitStack() as opened:
+        console = app.build("console", config, opened)
+        assert isinstance(console, Console)
+        port = console.port
+        taken = Config(state=tmp_path, console=ConsoleSettings(listen=f"127.0.0.1:{port}"))
+        with pytest.raises(StateError, match=rf"console.listen 127.0.0.1:{port}: Address already in use"):
+            app.build("console", taken, opened)
+        console.close()
