@@ -14,7 +14,7 @@ from notifiers.escape import inert, slack
 from notifiers.incident import TABLE, Incident
 from notifiers.ledger import Ledger
 from notifiers.orders import VERBS
-from notifiers.route import Matcher
+from notifiers.route import Matcher, labels_of
 from notifiers.view import clock, facts, headline
 from pipeline import keys
 from pipeline.console import Request, Response, pages
@@ -182,9 +182,8 @@ def _command(action: str, incident: Incident, who: _Who, now: datetime) -> Comma
 
 def matchers_of(incident: Incident) -> Sequence[Matcher]:
     """Return what keeps this incident quiet and no other: its rule and its key."""
-    key = [(name, value) for name, value in incident.alert.key.items() if not isinstance(value, list)]
-    own = [Matcher(name, "=", str(value).lower() if isinstance(value, bool) else str(value)) for name, value in key]
-    return [Matcher("rule", "=", incident.alert.rule.id), *own]
+    labels = labels_of(incident.alert)
+    return [Matcher(name, "=", labels.get(name, "")) for name in ("rule", *incident.alert.key)]
 
 
 def _nonce(unlike: str) -> str:

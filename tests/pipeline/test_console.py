@@ -18,13 +18,17 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from notifiers.channels.slack import Slack
 from notifiers.channels.smtp import Server as MailServer
 from notifiers.channels.smtp import Smtp
+from notifiers.incident import Incident
 from notifiers.render import Renderer
+from notifiers.route import labels_of, matchers
 from pipeline import app, keys
-from pipeline.console.answering import Site
+from pipeline.console.answering import Site, matchers_of
 from pipeline.console.links import Link, links, token
 from pipeline.console.server import Server
 from pipeline.console.slack import Door
@@ -34,6 +38,7 @@ from pipeline.settings import Config, ConsoleSettings, Person
 from pipeline.state import StateError
 from pipeline.streams import COMMANDS
 from pipeline.streams.sqlite import SqliteStream
+from rules.event import Value
 from tests.standins.alerts import NOW, disk, root_login
 from tests.standins.desk import KEY, Desk
 from tests.standins.mailbox import Mailbox, mailbox
@@ -392,3 +397,19 @@ def test_the_console_of_a_config_listens_and_a_place_that_is_taken_is_named(tmp_
         with pytest.raises(StateError, match=rf"console.listen 127.0.0.1:{port}: Address already in use"):
             app.build("console", taken, opened)
         console.close()
+
+
+@given(
+    st.text(max_size=40), st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.lists(st.text(max_size=5)))
+)
+def test_the_silence_of_a_page_covers_its_incident_whatever_an_attacker_named_it(text: str, value: Value) -> None:
+    alert = root_login().model_copy(update={"key": {"host.name": text, "user.name": value}})
+    incident = Incident(
+        "i-1", "k", 1, "triggered", alert, opened=NOW, seen=NOW, last=NOW, count=1, told={}, level="high"
+    )
+    made = [str(one) for one in matchers_of(incident)]
+    tests = [one for said in made for one in matchers(said)]
+    assert len(tests) == 3
+    assert all(test(labels_of(alert)) for test in tests)
+    other = alert.model_copy(update={"rule": alert.rule.model_copy(update={"id": "another"})})
+    assert not all(test(labels_of(other)) for test in tests)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import cli
 from pipeline.config import ConfigError, load, parse
 
 HEAD = "receivers:\n  - name: ops\n    channels: [{kind: terminal}]\n"
@@ -46,3 +48,21 @@ def test_a_config_that_is_not_found_by_itself_stands_in_the_commands_of_a_page(t
     path.write_text(HEAD)
     assert load(path).options == ("-c", str(path))
     assert parse(HEAD, "t.yml", {}).options == ()
+
+
+def test_check_says_that_a_fleet_needs_one_key_for_its_commands(tmp_path: Path) -> None:
+    config = tmp_path / "tocsin.yml"
+    fleet = f"state: {tmp_path / 'state'}\nsources: [{{kind: host_metrics}}]\n"
+    fleet += "stream: {kind: kafka, servers: ['127.0.0.1:9']}\n"
+    config.write_text(fleet)
+    own = CliRunner().invoke(cli, ["check", "--offline", "-c", str(config)])
+    assert "name the same commands.key_file everywhere" in own.output
+    key = tmp_path / "key"
+    config.write_text(fleet + f"commands: {{key_file: {key}}}\n")
+    missing = CliRunner().invoke(cli, ["check", "--offline", "-c", str(config)])
+    assert (missing.exit_code, f"{key}: No such file" in missing.output) == (1, True)
+    key.write_text("0" * 32)
+    key.chmod(0o600)
+    assert (
+        f"commands are signed with {key}" in CliRunner().invoke(cli, ["check", "--offline", "-c", str(config)]).output
+    )
