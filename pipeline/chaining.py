@@ -152,12 +152,13 @@ class Sealing:
             self._unpublished = None
 
     def anchor(self, now: datetime) -> dict[str, Value] | None:
-        """Return, now and then, the event that states every chain's head."""
+        """Return, now and then, the event that states every chain's head; the first of a UTC day is marked, so that a
+        rule can have it told to people."""
         if abs(now - self._anchored) < ANCHOR_EVERY:
             return None
-        self._anchored = now
+        daily, self._anchored = now.date() != self._anchored.date(), now
         heads = _heads(self._chain.links)
-        fields: dict[str, Value] = {"tocsin.chain.heads": heads}
+        fields: dict[str, Value] = {"tocsin.chain.heads": heads, "tocsin.chain.daily": daily}
         self._unpublished = msgspec.json.encode({"time": rfc3339(now), "writer": self._writer, "heads": heads})
         message = f"{len(heads)} chains of {self._writer} stand as stated"
         return own_event("chain-anchor", message, self._host, now, origin=rfc3339(now).encode(), fields=fields)

@@ -12,7 +12,7 @@ from rules.faults import Fault
 
 BUILTIN = "builtin"
 CASES = ".cases.yml"
-SHIPPED_LISTS = ("dbas",)  # read by rules/library
+SHIPPED_LISTS = ("anchored_hosts", "dbas")  # read by rules/library
 _SUFFIXES = (".yml", ".yaml")
 
 

@@ -164,3 +164,9 @@ def test_an_anchor_is_published_once_its_record_is_durable(writer: Writer) -> No
     writer.commit()
     (line,) = published
     assert msgspec.json.decode(line)["heads"] == anchor["tocsin.chain.heads"]
+
+
+def test_the_first_anchor_of_a_day_is_marked(writer: Writer) -> None:
+    writer.start()
+    anchors = [writer.sealing.anchor(NOON + timedelta(hours=hours)) for hours in (1, 11, 12, 13, 36)]
+    assert [anchor and anchor["tocsin.chain.daily"] for anchor in anchors] == [False, False, True, False, True]
