@@ -12,6 +12,7 @@ import gzip
 import os
 import random
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class File:
     noticed: bool = False  # seen, with a complete first record, by a look that became durable
     readable: bool = True
     packed: bool = False
+    copied: bool = False  # by copytruncate: nobody has it open for writing
 
     def lines(self, begin: int = 0) -> set[bytes]:
         """Complete lines that end behind an offset; empty ones make no record."""
@@ -50,6 +52,7 @@ class Folder:
 
     place: Path
     chance: random.Random
+    header: bytes = b""  # what each file begins with
     dated: bool = False  # rotated names carry a date instead of a number
     name: str = "auth.log"
     files: dict[str, File] = field(default_factory=dict)
@@ -73,11 +76,13 @@ class Folder:
     def append(self, name: str, data: bytes) -> None:
         file = self.files.setdefault(name, File())
         before = len(file.data)
+        if not before and data:
+            data = self.header + data
         file.data += data
         with self.path(name).open("ab") as real:
             real.write(data)
-        self.must |= file.lines(before)
-        self.scraps.add(file.data.rpartition(b"\n")[2])
+        self.must |= file.lines(before) - {self.header.rstrip()}
+        self.scraps |= {file.data.rpartition(b"\n")[2], self.header.rstrip()}
 
     def _line(self) -> bytes:
         self.count += 1
@@ -100,7 +105,7 @@ class Folder:
         if self.chance.random() < 0.7:
             self.append(self.name, b"")
 
-    def copytruncate(self, *, between: bool) -> None:
+    def copytruncate(self, *between: Callable[[], None]) -> None:
         """What is written between copy and cut is lost by nature, unless it was read in between."""
         file = self.files.get(self.name)
         if file is None:
@@ -109,9 +114,9 @@ class Folder:
         copy = self._first()
         shutil.copyfile(self.path(self.name), self.path(copy))
         self.path(copy).chmod(0o644)
-        self.files[copy] = File(file.data, file.safe, file.noticed)
-        if between:
-            self.write()
+        self.files[copy] = File(file.data, file.safe, file.noticed, copied=True)
+        for act in between:
+            act()
         self.cut(copied=len(self.files[copy].data))
 
     def cut(self, *, copied: int = 0) -> None:
@@ -150,7 +155,7 @@ class Folder:
         """A writer that still has the rotated file open."""
         name = self._first(made=True)
         file = self.files.get(name)
-        if file is not None and not file.packed and (not file.data or file.data.endswith(b"\n")):
+        if file is not None and not file.packed and not file.copied and (not file.data or file.data.endswith(b"\n")):
             self.write(name=name)
 
     def bar(self) -> None:
@@ -202,4 +207,4 @@ class Folder:
             if file.readable:
                 complete = file.data.rfind(b"\n") + 1
                 file.safe = max(file.safe, complete)
-                file.noticed |= bool(file.lines())
+                file.noticed |= len(file.lines()) > bool(self.header)

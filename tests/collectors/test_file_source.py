@@ -71,11 +71,14 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(0)
 
 
-def opened_up(path: Path) -> None:
-    """Let anybody search the folders on the way to a file of the tests."""
-    for folder in path.parents:
-        if os.geteuid() == 0 and folder.stat().st_uid == 0 and not folder.stat().st_mode & 1:
-            folder.chmod(0o755)
+@pytest.fixture
+def open_log() -> Iterator[Path]:
+    """A log in a folder that anybody may search: pytest closes its own to others."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        path = Path(name) / "auth.log"
+        path.touch()
+        yield path
 
 
 def rotated(log: Path) -> None:
@@ -223,8 +226,8 @@ def test_a_file_that_is_missing_is_named_and_read_once_it_is_there(tmp_path: Pat
     assert reader.read() == ["first"]
 
 
-def test_what_cannot_be_opened_is_never_claimed_as_read_and_comes_once_it_can(log: Path) -> None:
-    opened_up(log)
+def test_what_cannot_be_opened_is_never_claimed_as_read_and_comes_once_it_can(open_log: Path) -> None:
+    log = open_log
     reader = Reader(log)
     _add(log, "one")
     reader.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,14 +90,14 @@ def run(place: Path, seed: int, steps: int) -> None:
 
 
 def _steps(folder: Folder, reader: Reader) -> list[tuple[Callable[[], None], int]]:
-    between = folder.chance.random() < 0.3
     return [
         (folder.write, 20),
         (lambda: folder.write(whole=False), 3),
         (lambda: folder.append(folder.name, b""), 1),
         (folder.rotate, 4),
         (lambda: (folder.rotate(), folder.write(), folder.rotate())[0], 1),
-        (lambda: folder.copytruncate(between=between), 3),
+        (folder.copytruncate, 3),
+        (lambda: folder.copytruncate(folder.write), 1),
         (folder.cut, 2),
         (folder.rewrite, 1),
         (folder.delete, 2),
@@ -127,12 +128,11 @@ def check(folder: Folder, reader: Reader, run: str) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    for folder in tmp_path.parents[:3]:
-        if os.geteuid() == 0 and folder.stat().st_uid == 0 and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    tmp_path.chmod(0o755)
-    return tmp_path
+def place() -> Iterator[Path]:
+    """A folder that anybody may search: pytest closes its own to others, and does so again at each run."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -142,6 +142,12 @@ def test_random_steps_lose_nothing_that_is_not_told_and_repeat_nothing(place: Pa
 
 @pytest.mark.parametrize(("seed", "steps"), REGRESSIONS)
 def test_what_once_failed_does_not_again(place: Path, seed: int, steps: int) -> None:
+    run(place, seed, steps)
+
+
+@pytest.mark.xfail(strict=True, reason="a half line was given out alone, and its end came as another line")
+@pytest.mark.parametrize(("seed", "steps"), [(61, 200), (115, 200)])
+def test_what_fails_still(place: Path, seed: int, steps: int) -> None:
     run(place, seed, steps)
 
 
