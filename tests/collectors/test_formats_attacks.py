@@ -97,6 +97,83 @@ SLOTS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Value]]] = {
         "hostname=? addr=203.0.113.9 terminal=ssh res=failed'", ("user.name", "auditd.log.acct"),
         {"event.outcome": "failure", "source.ip": "203.0.113.9", "process.executable": "/usr/sbin/sshd"},
     ),
+    "cron: the command": (
+        "syslog", H + "CRON[7]: (bob) CMD ({})", ("process.command_line",),
+        {"user.name": "bob", "event.action": "cron_cmd", "process.name": "CRON", "process.pid": 7},
+    ),
+    "pkexec: the command": (
+        "syslog", H + "pkexec[7]: bob: Executing command [USER=root] [TTY=/dev/pts/1] [CWD=/home/bob] [COMMAND=/bin/echo {}]", ("process.command_line",),
+        {"user.name": "bob", "user.effective.name": "root", "process.working_directory": "/home/bob", "event.outcome": "success"},
+    ),
+    "vsftpd: the file": (
+        "syslog", H + 'vsftpd[7]: [bob] OK UPLOAD: Client "203.0.113.9", "/srv/{}", 12 bytes, 1.0Kbyte/sec', ("file.path",),
+        {"user.name": "bob", "source.ip": "203.0.113.9", "event.outcome": "success", "event.action": "ftp_upload"},
+    ),
+    "proftpd: the user of a refused login": (
+        "syslog", H + "proftpd[7]: h (203.0.113.9[203.0.113.9]) - USER {}: no such user found from 203.0.113.9 [203.0.113.9] to 10.0.0.1:21",
+        ("user.name", "event.reason"), {"source.ip": "203.0.113.9", "event.outcome": "failure"},
+    ),
+    "rfc 5424: the message of a program that nobody knows": (
+        "syslog", '<13>1 2026-11-22T02:00:00Z h app 7 ID [x@1 a="b"] {}', (), {"host.hostname": "h", "process.name": "app", "process.pid": 7},
+    ),
+    "cri: what a container says": (
+        "cri", "2026-11-22T02:00:00.000000000Z stdout F {}", (), {"event.module": "container"},
+    ),
+    "docker: what a container says": (
+        "docker", '{{"log":"{}\\n","stream":"stdout","time":"2026-11-22T02:00:00Z"}}', (), {"event.module": "container"},
+    ),
+    "journald: a message": (
+        "journald", "__REALTIME_TIMESTAMP=1795312800000000\n_HOSTNAME=h\nSYSLOG_IDENTIFIER=app\n_PID=7\n_UID=33\nMESSAGE={}",
+        (), {"host.hostname": "h", "process.name": "app", "process.pid": 7},
+    ),
+    "windows xml: the account of a refused logon": (
+        "windows-event", "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System><Provider Name='Microsoft-Windows-Security-Auditing'/>"
+        "<EventID>4625</EventID><TimeCreated SystemTime='2026-11-22T02:00:00Z'/><Computer>dc1</Computer></System><EventData>"
+        "<Data Name='TargetUserName'>{}</Data><Data Name='IpAddress'>203.0.113.9</Data><Data Name='LogonType'>3</Data></EventData></Event>",
+        ("user.name", "winlog.event_data.TargetUserName"), {"source.ip": "203.0.113.9", "event.code": "4625", "event.outcome": "failure"},
+    ),
+    "windows json: the account of a refused logon": (
+        "windows-event", '{{"@timestamp":"2026-11-22T02:00:00Z","winlog":{{"event_id":4625,"channel":"Security","event_data":{{"TargetUserName":"{}",'
+        '"IpAddress":"203.0.113.9"}}}}}}', ("user.name", "winlog.event_data.TargetUserName"), {"source.ip": "203.0.113.9", "event.outcome": "failure"},
+    ),
+    "csvlog: the application's name": (
+        "postgresql-csv", '2026-11-22 02:00:00.000 UTC,"bob","shop",7,"203.0.113.9:5",x.1,1,"",2026-11-22 02:00:00 UTC,,0,LOG,00000,'
+        '"connection authorized: user=bob database=shop",,,,,,,,,"{}"', ("postgresql.log.application_name",),
+        {"user.name": "bob", "db.namespace": "shop", "source.ip": "203.0.113.9", "process.pid": 7},
+    ),
+    "pgaudit: the statement": (
+        "pgaudit", 'AUDIT: SESSION,1,1,READ,SELECT,TABLE,public.t,"SELECT \'{}\' FROM t",<not logged>', ("db.query.text", "tocsin.db.target", "tocsin.db.unbounded"),
+        {"db.operation.name": "SELECT", "tocsin.db.object": "public.t", "pgaudit.class": "READ", "event.outcome": "success"},
+    ),
+    "mysql general: the user that connects": (
+        "mysql-general", "2026-11-22T02:00:00.000000Z\t 8 Connect\tAccess denied for user '{}'@'203.0.113.9' (using password: YES)", ("user.name",),
+        {"event.outcome": "failure", "source.ip": "203.0.113.9", "mysql.thread_id": 8},
+    ),
+    "mysql slow: the statement": (
+        "mysql-slow", "# Time: 2026-11-22T02:00:00Z\n# User@Host: bob[bob] @  [203.0.113.9]  Id: 8\n# Query_time: 2.0  Lock_time: 0.0 Rows_sent: 1  Rows_examined: 0\n"
+        "SET timestamp=1795312800;\nSELECT '{}';", ("db.query.text", "tocsin.db.target"),
+        {"user.name": "bob", "source.ip": "203.0.113.9", "mysql.thread_id": 8, "event.duration": 2_000_000_000},
+    ),
+    "mssql audit: the statement": (
+        "mssql-audit", '{{"event_time":"2026-11-22 02:00:00","action_id":"SL  ","succeeded":true,"class_type":"U","session_server_principal_name":"bob",'
+        '"database_name":"shop","object_name":"t","statement":"SELECT {}","client_ip":"203.0.113.9"}}',
+        ("db.query.text", "db.operation.name", "tocsin.db.target", "tocsin.db.unbounded"),
+        {"user.name": "bob", "db.namespace": "shop", "tocsin.db.object": "t", "source.ip": "203.0.113.9", "tocsin.db.kind": "read"},
+    ),
+    "mssql audit, by lines: the statement": (
+        "mssql-audit", "audit_schema_version:1\nevent_time:2026-11-22 02:00:00\naction_id:SL\nsucceeded:true\nclass_type:U\nsession_server_principal_name:bob\n"
+        "database_name:shop\nobject_name:t\nstatement:SELECT {}\nadditional_information:", ("db.query.text", "db.operation.name", "tocsin.db.target", "tocsin.db.unbounded"),
+        {"user.name": "bob", "db.namespace": "shop", "event.outcome": "success", "tocsin.db.kind": "read"},
+    ),
+    "mongodb: the user of a refused login": (
+        "mongodb", '{{"t":{{"$date":"2026-11-22T02:00:00.000+00:00"}},"s":"I","c":"ACCESS","id":20249,"ctx":"conn1","msg":"Authentication failed",'
+        '"attr":{{"mechanism":"SCRAM-SHA-256","principalName":"{}","authenticationDatabase":"admin","client":"203.0.113.9:5","result":"UserNotFound"}}}}',
+        ("user.name", "mongodb.log.attr.principalName"), {"source.ip": "203.0.113.9", "event.outcome": "failure"},
+    ),
+    "mongodb-text: the user of a refused login": (
+        "mongodb-text", "2026-11-22T02:00:00.000+0000 I ACCESS   [conn7] SASL SCRAM-SHA-1 authentication failed for {} on admin from client 203.0.113.9:5 ; UserNotFound: x",
+        ("user.name",), {"source.ip": "203.0.113.9", "event.outcome": "failure"},
+    ),
 }  # fmt: skip
 WORDS = [
     "root", "x", " ", "  ", " from ", " from 10.0.0.1", " port ", " port 22", " ssh2", " ssh2: RSA SHA256:abc", "invalid user ", "10.0.0.1", ": ", " : ",
@@ -111,7 +188,9 @@ ATTACK = st.lists(st.sampled_from(WORDS), max_size=7).map("".join)
 def slotted(record: str, text: str) -> str:
     if "acct=28" in record:
         return record.format(text.encode().hex().upper())
-    if record.startswith("{{"):
+    if record.startswith("<Event"):
+        return record.format(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    if record.startswith(("{{", "AUDIT")) or ',"bob",' in record:
         return record.format(text.replace("\\", "").replace('"', ""))
     return record.format(text)
 
