@@ -109,3 +109,46 @@ def test_a_short_name_that_the_hosts_zone_uses_is_that_zones() -> None:
     ctx = Context(received=utc("2026-11-22T02:15:00"), zone=ZoneInfo("Asia/Jerusalem"))
     got = when.abbreviated((2026, 11, 22, 12, 0, 0), 0, "IST", ctx)
     assert got == utc("2026-11-22T10:00:00")
+
+
+YEARLESS = {  # every form of a stamp that states no year, by format
+    "syslog": [
+        "{b} h app: x", "<13>{b} h app: x", "{b}.250 h app[7]: x", "{w} {b} h app: x", "{b} app: x",
+        "{b} h sshd[7]: Invalid user a from 192.0.2.1 port 5",
+    ],
+    "mongodb-text": ["{w} {b}.250 [conn7] end connection 192.0.2.1:5 (0 connections now open)"],
+    "auto": ["{b} h app: x", "<13>{b} h app: x"],
+}  # fmt: skip
+FORMS = [(name, form) for name, forms in YEARLESS.items() for form in forms]
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS)
+@pytest.mark.parametrize(
+    ("local", "received", "zone", "expected"),
+    [
+        ("2026-12-31 23:59:59", "2027-01-01T00:00:05", "UTC", "2026-12-31T23:59:59"),
+        ("2027-01-01 00:00:01", "2026-12-31T23:59:59", "UTC", "2027-01-01T00:00:01"),
+        ("2027-01-01 00:30:00", "2026-12-31T23:31:00", "Europe/Zurich", "2026-12-31T23:30:00"),
+        ("2026-12-31 19:30:00", "2027-01-01T00:31:00", "America/New_York", "2027-01-01T00:30:00"),
+        ("2026-03-29 03:00:00", "2026-11-22T02:00:00", "Europe/Zurich", "2026-03-29T01:00:00"),
+        ("2026-10-25 02:30:00", "2026-10-25T01:30:05", "Europe/Zurich", "2026-10-25T01:30:00"),
+        ("2026-10-25 02:30:00", "2026-11-22T02:00:00", "Europe/Zurich", "2026-10-25T00:30:00"),
+        ("2024-02-29 12:00:00", "2024-11-22T02:00:00", "UTC", "2024-02-29T12:00:00"),
+    ],
+)
+def test_each_form_without_a_year_is_the_hosts_own_time(
+    name: str, form: str, local: str, received: str, zone: str, expected: str
+) -> None:
+    at = datetime.fromisoformat(local)
+    text = form.format(b=f"{at:%b} {at.day:2d} {at:%H:%M:%S}", w=f"{at:%a}")
+    ctx = Context(received=utc(received), zone=UTC if zone == "UTC" else ZoneInfo(zone))
+    found = FORMATS[name].parse(text, ctx).time
+    assert found is not None
+    assert found.replace(microsecond=0) == utc(expected)
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS)
+def test_each_form_without_a_year_knows_a_leap_second(name: str, form: str) -> None:
+    found = FORMATS[name].parse(form.format(b="Dec 31 23:59:60", w="Sat"), Context(received=utc("2017-01-01T00:00:10")))
+    assert found.time is not None
+    assert found.time.replace(microsecond=0) == utc("2017-01-01T00:00:00")
