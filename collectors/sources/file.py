@@ -17,9 +17,10 @@ import msgspec
 from collectors.sources import Batch, Loss, Record
 from collectors.sources.folders import Folder, Pattern, Place, base_of, place
 from collectors.sources.inotify import Inotify
+from collectors.sources.judging import Found
 from collectors.sources.shelf import Shelf
 from collectors.sources.tail import Known
-from collectors.sources.trail import Found, Trail
+from collectors.sources.trail import Trail
 
 _HEARD: Final = 0.001  # seconds between sweeps, for each file, where inotify speaks: a sweep costs a tenth of a percent
 _DEAF: Final = 0.0001  # and where it does not

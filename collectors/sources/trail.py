@@ -14,24 +14,16 @@ from typing import Final
 import msgspec
 
 from collectors.sources import Loss, Record
-from collectors.sources.content import HEAD, Content, Node, open_content
+from collectors.sources.content import Content, Node, open_content
 from collectors.sources.folders import PACKED, Place, age, real_of, rotated_of
+from collectors.sources.judging import LINGER, Found, only_part, rested, same_for_long
 from collectors.sources.shelf import Shelf
 from collectors.sources.tail import Known, Relation, Replaced, Tail
 
-_LINGER: Final = 60.0  # seconds without growth after which a file that was rotated away counts as read out
 _REMEMBERED: Final = 16  # files that were read out and are gone from the disk, but still known
 _HINTS: Final[dict[type[OSError], str]] = {
     PermissionError: "give the right to read it: add Tocsin's user to the file's group (often adm), or run as root",
 }
-
-
-class Found(msgspec.Struct):
-    """What came of one look at a path."""
-
-    records: list[Record]
-    losses: list[Loss]
-    more: bool = False  # there is more to be read at once
 
 
 class Trail:
@@ -156,8 +148,8 @@ class Trail:
         """Return whether the content is kept: taken over by a tail, or begun with."""
         here = place.node == self._current
         for tail in sorted(self.tails, key=lambda tail: (tail.node is not None, tail.hint != content.node[1])):
-            if here and (tail.node is not None or not _same_for_long(tail.hint, tail.at, content)):
-                relation = Relation.OTHER if tail.node is not None else _only_part(tail.relation(content))
+            if here and (tail.node is not None or not same_for_long(tail.hint, tail.at, content)):
+                relation = Relation.OTHER if tail.node is not None else only_part(tail.relation(content))
             else:
                 relation = tail.relation(content)
             if relation is Relation.HOLDS and tail.node is None:
@@ -172,7 +164,7 @@ class Trail:
     def _known(self, content: Content, *, here: bool) -> Known | None:
         """Find the file among those that were read out."""
         for known in sorted(self.done, key=lambda known: known.node != content.node):
-            if here and not _same_for_long(known.node[1], known.offset, content):
+            if here and not same_for_long(known.node[1], known.offset, content):
                 continue
             if known.relation(content) is Relation.HOLDS or (not here and known.relation(content) is Relation.PART):
                 return known
@@ -205,7 +197,7 @@ class Trail:
         while piece := content.at(at, 1 << 20):
             at += len(piece)
         size, since = self._partial.get(place.node, (-1, 0.0))
-        if content.final or (size == place.size and now.timestamp() - since > _LINGER):
+        if content.final or (size == place.size and now.timestamp() - since > LINGER):
             return True
         if size != place.size:
             self._partial[place.node] = (place.size, now.timestamp())
@@ -310,7 +302,7 @@ class Trail:
             tail.content = content
         self._shelf.use(tail)
         if tail.generation < 0:
-            final = tail.node != self._current and _rested(tail, now)
+            final = tail.node != self._current and rested(tail, now)
             if tail.learn(final=final):
                 tail.generation = self._generation(tail)
             tail.over = final and not tail.identity  # it is empty
@@ -319,7 +311,7 @@ class Trail:
     def _linger(self, tail: Tail, found: Found, now: datetime) -> None:
         """A file that was rotated away gives nothing new: after a while, or at a sealed end, it is read out."""
         content = tail.content
-        if content is None or not (content.final or _rested(tail, now)):
+        if content is None or not (content.final or rested(tail, now)):
             return
         tail.over = True
         found.records += tail.rest()
@@ -332,7 +324,7 @@ class Trail:
         looks = self._looks[tail] = self._looks.get(tail, 0) + 1
         if tail.over or looks < 2 or self._waiting or self._blind:
             return
-        if self._current is None and not _rested(tail, now):
+        if self._current is None and not rested(tail, now):
             return  # moved away for a moment
         tail.over = True
         found.records += tail.rest()
@@ -387,20 +379,3 @@ class Trail:
     def close(self) -> None:
         for tail in self.tails:
             self._shelf.drop(tail)
-
-
-def _rested(tail: Tail, now: datetime) -> bool:
-    """Whether nothing came for long enough. The clock may be set either way meanwhile."""
-    moment = now.timestamp()
-    if tail.quiet_since is None or moment < tail.quiet_since:
-        tail.quiet_since = moment
-    return moment - tail.quiet_since > _LINGER
-
-
-def _same_for_long(inode: int | None, size: int, content: Content) -> bool:
-    """Whether a file under the path's own name may be one that was read: short ones may begin the same by chance."""
-    return inode == content.node[1] or size > HEAD
-
-
-def _only_part(relation: Relation) -> Relation:
-    return relation if relation is Relation.PART else Relation.OTHER
