@@ -156,7 +156,9 @@ class Ring:
         reached: what a stranger claims must not cost more than that."""
         if not 0 <= index <= furthest:
             return None
-        key = self._last if self._last.index <= index else self._nearest(index)
+        key = self._nearest(index)
+        if key.index < self._last.index <= index:
+            key = self._last
         while key.index < index:
             key = key.ratcheted()
             if key.index % self._STEP == 0:

@@ -95,15 +95,14 @@ class Seals:
         host = known.host
         if type(index) is not int:
             return Doubt("forged", f"its key number {shown(index)} is no number")
-        reached = index == known.key.index or self._turned(known, index, taken)
-        if reached:
-            seal = known.sealing.copy()
-            seal.update(found[0])
-            if seal.digest() == found[1]:
-                return None
+        key = self._reached(known, index, taken)
+        if key is not None and key.seal(found[0]) == found[1]:
+            if key is not known.key:  # what a stranger claims moves nothing
+                known.turn(key)
+            return None
         if self._replaced(known, index, found, taken, ever=ever):
             return None
-        if not reached:
+        if key is None:
             return Doubt("forged", f"{shown(host)} cannot have reached its key number {index}")
         return Doubt("forged", f"its seal is not one of {shown(host)}: altered, or sealed by somebody else")
 
@@ -137,19 +136,17 @@ class Seals:
         what = f"its writer is {shown(writer)}" if writer else "it names no writer"
         return Doubt("forged", f"{what}, and {shown(host)} is enrolled")
 
-    def _turned(self, known: _Writer, index: int, taken: datetime) -> bool:
-        """Have the writer's key at this number; False for a number that it cannot have reached."""
+    def _reached(self, known: _Writer, index: int, taken: datetime) -> Key | None:
+        """Return the writer's key of this number; None if it cannot have reached it."""
+        key = known.key
+        if index == key.index:
+            return key
         furthest = _furthest(known.enrolled, taken)
-        if 0 <= index <= furthest and 0 < index - known.key.index <= _NEAR:
-            key: Key | None = known.key
-            while key is not None and key.index < index:
-                key = key.ratcheted()
-        else:
-            key = self._ring(known.enrolment.key).key(index, furthest)
-        if key is None:
-            return False
-        known.turn(key)
-        return True
+        if not (index <= furthest and 0 < index - key.index <= _NEAR):
+            return self._ring(known.enrolment.key).key(index, furthest)
+        while key.index < index:
+            key = key.ratcheted()
+        return key
 
     def _replaced(self, known: _Writer, index: int, found: tuple[bytes, bytes], taken: datetime, *, ever: bool) -> bool:
         """Whether the record was sealed with a key that was replaced, and (unless `ever`) only after it was taken."""
