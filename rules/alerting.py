@@ -15,7 +15,7 @@ from rules.document import Entry, mapping, text, texts
 from rules.faults import Report
 from rules.predicate import Predicate
 
-KEYS: Final = ("kind", "key", "tell", "for", "clear", "urgency", "runbook")
+KEYS: Final = ("kind", "key", "tell", "for", "clear", "absent", "urgency", "runbook")
 DEFAULT_KEY: Final = ("host.id",)
 DEFAULT_TELL: Final = ("user.name", "source.ip")
 
@@ -37,6 +37,7 @@ class Alerting:
     tell: tuple[str, ...] = DEFAULT_TELL
     hold: timedelta = timedelta(0)  # `for`: must hold this long
     clear: Predicate | None = None
+    absent: timedelta | None = None  # holds on a key that was there once no event matched for this long
     urgency: Urgency = "notify"
     runbook: str | None = None
 
@@ -62,8 +63,9 @@ def parse(entry: Entry | None, level: Level, report: Report, selection: Callable
         kind=kind,
         key=texts(found.get("key"), report, "alert.key") or (),
         tell=(texts(found["tell"], report, "alert.tell") or ()) if "tell" in found else fallback.tell,
-        hold=_duration(found.get("for"), report),
+        hold=_duration("for", found.get("for"), report),
         clear=selection(found["clear"].value) if "clear" in found else None,
+        absent=_duration("absent", found["absent"], report) if "absent" in found else None,
         urgency=_one_of("urgency", found.get("urgency"), _URGENCIES, report) or fallback.urgency,
         runbook=text(found.get("runbook"), report, "alert.runbook"),
     )
@@ -72,9 +74,12 @@ def parse(entry: Entry | None, level: Level, report: Report, selection: Callable
 def _fits(kind: Kind, found: Mapping[str, Entry], report: Report) -> None:
     if kind == "condition" and "key" not in found:
         report.fault(found["kind"].key, "alert: a condition needs a key, fields that tell one such thing from others")
-    for name in ("for", "clear"):
+    for name in ("for", "clear", "absent"):
         if kind == "event" and name in found:
             report.fault(found[name].key, f"alert: {name!r} is for 'kind: condition'")
+    for name in ("for", "clear"):
+        if "absent" in found and name in found:
+            report.fault(found[name].key, f"alert: {name!r} says nothing beside 'absent': what is there again is clear")
 
 
 def _one_of(name: str, entry: Entry | None, known: tuple[T, ...], report: Report) -> T | None:
@@ -87,9 +92,9 @@ def _one_of(name: str, entry: Entry | None, known: tuple[T, ...], report: Report
     return None
 
 
-def _duration(entry: Entry | None, report: Report) -> timedelta:
-    value = text(entry, report, "alert.for")
+def _duration(name: str, entry: Entry | None, report: Report) -> timedelta:
+    value = text(entry, report, f"alert.{name}")
     span = timespan(value) if value is not None else timedelta(0)
     if span is None and entry is not None:
-        report.fault(entry.value, f"alert.for: {value!r} is no duration such as 30s, 5m, 2h, 1d")
+        report.fault(entry.value, f"alert.{name}: {value!r} is no duration such as 30s, 5m, 2h, 1d")
     return span or timedelta(0)

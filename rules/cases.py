@@ -102,9 +102,14 @@ def _fired(ruleset: RuleSet, events: Sequence[dict[str, Value]]) -> set[str]:
     """Return the ids of what fired. Only what a rule's logsource lets it see is fed to it."""
     matcher, replay = Matcher(ruleset), Replay(ruleset, every=False)
     out: set[str] = set()
+    there: dict[str, datetime] = {}  # what is asked to be absent, and was there last
+    spans = {rule.about.id: rule.alerting.absent for rule in ruleset.rules if rule.alerting.absent is not None}
     for number, fields in enumerate(events, 1):
         moment = fields.get("@timestamp")
         time = instant(moment) if isinstance(moment, str) else _START + timedelta(seconds=number)
-        hits = {hit.rule.about.id for hit in matcher.match(fields) if hit.state in (None, "holds")}
+        out |= {name for name, last in there.items() if time - last >= spans[name]}
+        found = matcher.match(fields)
+        there |= {hit.rule.about.id: time for hit in found if hit.state == "there"}
+        hits = {hit.rule.about.id for hit in found if hit.state in (None, "holds")}
         out |= hits | {shown.rule for shown in replay.feed(number, time, fields) if shown.group is not None and hits}
     return out

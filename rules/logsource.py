@@ -43,6 +43,7 @@ ORIGIN_FIELDS: Final = (
     "tocsin.class",
     "db.system.name",
     "process.name",
+    "tocsin.record",
 )  # what `origin` reads
 
 Sees: TypeAlias = Callable[[Origin], bool]
@@ -82,7 +83,10 @@ SERVICES: Final[Mapping[str, Sees]] = {
 
 
 def origin(fields: Fields) -> Origin:
-    """Return what of an event decides who sees it."""
+    """Return what of an event decides who sees it. Heartbeats and ticks are Tocsin's own: `service: heartbeat`."""
+    record = fields.get("tocsin.record")
+    if record in ("heartbeat", "tick"):
+        return Origin(_word(record), "", "tocsin", "", (), cron=False)
     categories = fields.get("event.category")
     named = categories if isinstance(categories, list) else [categories]
     kind = fields.get("tocsin.class")

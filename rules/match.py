@@ -31,7 +31,7 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="record", tag="verdict", om
 
     rule: str
     meaning: str
-    state: Literal["holds", "between", "clear"]  # between: neither so bad as to hold, nor so good as to clear
+    state: Literal["holds", "between", "clear", "there"]  # between: neither so bad as to hold, nor so good as to clear
     key: dict[str, Value]
     event: str
     time: datetime

@@ -18,7 +18,7 @@ from rules.ruleset import RuleSet
 from rules.sieve import Sieve, reader
 from rules.sigma import Rule
 
-State: TypeAlias = Literal["holds", "between", "clear"]
+State: TypeAlias = Literal["holds", "between", "clear", "there"]
 _ORIGINS_KEPT = 10_000
 _CRON: Final = ("cron", "crond", "CRON", "CROND")
 
@@ -122,17 +122,25 @@ def _whole(record: bytes) -> Fields:
 
 def _asked(rule: Rule) -> p.Predicate:
     """What must hold for the rule to have something to say: a condition speaks of every reading."""
-    if rule.alerting.kind == "event":
+    if rule.alerting.kind == "event" or rule.alerting.absent is not None:
         return rule.predicate
     return p.And(tuple(p.Not(p.Field(name, p.Null())) for name in rule.alerting.key))
 
 
 def _judge(rule: Rule) -> Judge:
     decide = compiled(rule.predicate)
+    if rule.alerting.absent is not None:
+        return _there(rule, decide)
     if rule.alerting.kind == "condition":
         return _condition(rule, decide)
     held = Hit(rule)
     return lambda fields: held if decide(fields) else None
+
+
+def _there(rule: Rule, holds: Decide) -> Judge:
+    """What is asked is absence: an event that matches says that its key is there."""
+    hit, key = Hit(rule, "there"), rule.alerting.key
+    return lambda fields: hit if holds(fields) and all(fields.get(name) is not None for name in key) else None
 
 
 def _condition(rule: Rule, holds: Decide) -> Judge:

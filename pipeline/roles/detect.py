@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.records import Command, tick
 from pipeline.roles.correlate import Correlate, dead_letter, gone
+from pipeline.roles.heartbeats import there
 from pipeline.roles.outbox import Outbox
 from pipeline.roles.witnessing import Witnessing, refused_letter
 from pipeline.streams import (
@@ -212,8 +213,10 @@ class Detect:
                 refused.append(refused_letter(message, doubt, now))
                 return []
         hits, fields = self._matcher.match_read(event, message.value)
-        if not hits or fields.get("tocsin.record", "event") != "event":
+        if not hits:
             return []
+        if fields.get("tocsin.record", "event") != "event":
+            return list(there(hits, fields, message, self._verdicts))
         event = Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
         return [record for hit in hits if (record := self._record(hit, event, message)) is not None]
 
@@ -226,7 +229,7 @@ class Detect:
             return Match(about.id, about.meaning, event.id, event.time, message.time, seen, shown(event), old)
         key = key_values(alerting.key, event.fields)
         place = (about.id, msgspec.json.encode(key).decode())
-        if self._verdicts.get(place) == hit.state:
+        if hit.state != "there" and self._verdicts.get(place) == hit.state:
             return None
         if len(self._verdicts) >= VERDICTS_KEPT:
             self._verdicts.clear()
