@@ -96,6 +96,7 @@ def _scan(index: Index, gathered: Gathered, since: datetime | None, until: datet
     ) as bar:
         for _ in documents(index.scan(since, until), gathered):
             bar.update(_EVERY)
+        bar.update(gathered.documents % _EVERY)
 
 
 def _host_id(host: str | None, names: dict[str, str]) -> str | None:

@@ -128,7 +128,8 @@ class Gathered:
     def _told(self, fields: Fields, host: str) -> None:
         """Count what the witness told when the records arrived."""
         action = str(fields.get("event.action"))
-        if action in TOLD and fields.get("tocsin.class") == "tocsin":
+        usual = action == "chain-epoch" and fields.get("tocsin.chain.reason") == "first start"
+        if action in TOLD and not usual and fields.get("tocsin.class") == "tocsin":
             about = str(fields.get("tocsin.about.host", host))
             self.told[action, about] += 1
             if action in ("chain-reordered", "chain-clone") and len(self.said) < _STRANGE_MOST:

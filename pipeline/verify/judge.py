@@ -146,8 +146,8 @@ def _say(found: Judgement, start: int, anchors: Sequence[Anchor]) -> None:
     if unsure:
         most = max(unsure, key=lambda one: one.number)
         found.unknown.append(f"numbers to {most.number}, which {most.where} states, may still be on the way")
-    elif furthest <= found.last:
-        found.unknown.append(f"whether there was more after number {max(found.last, furthest)}: no anchor says so")
+    elif furthest < found.last:
+        found.unknown.append(f"whether there was more after number {found.last}: no anchor goes so far")
 
 
 class _Heads:
