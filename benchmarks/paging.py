@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 
 from notifiers.channels import Receipt
-from notifiers.policy import Policy
 from notifiers.message import Message as Rendered
+from notifiers.policy import Policy
 from notifiers.route import parse
 from pipeline.roles.incident_log import own_group, replayed
 from pipeline.roles.notify import Notify

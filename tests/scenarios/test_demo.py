@@ -38,7 +38,8 @@ def test_the_day_pages_what_matters_and_ends_with_searches_that_find_it(tmp_path
     assert "acme_staging [" not in said
     for sibling in ("dev from 198.51.100.31 on CustomerName_Production", "on Ledger_Production"):
         assert f"did you mean staging? {sibling}" in said.replace("staging?: ", "staging? ")
-    searches = [shlex.split(line, comments=True) for line in said.splitlines() if " search -c " in line and " $ " not in line]
+    lines = [line for line in said.splitlines() if " search -c " in line and " $ " not in line]
+    searches = [shlex.split(line, comments=True) for line in lines]
     assert len(searches) == 3
     for search in searches:
         found = subprocess.run(
