@@ -145,11 +145,14 @@ def sealed_bytes(fields: Mapping[str, Value]) -> bytes:
 class Ring:
     """The keys of one writer from the first on, each found from the nearest one known before it."""
 
-    _STEP: Final = 1024  # one key in so many is remembered
+    STEP: Final = 1024  # one key in so many is remembered
 
-    def __init__(self, first: Key) -> None:
+    def __init__(self, first: Key, reached: Key | None = None) -> None:
+        """`reached`, whose number is a multiple of STEP, saves the way to it."""
         self._known = {0: first}
         self._last = first
+        if reached is not None:
+            self._known[reached.index] = reached
 
     def key(self, index: int, furthest: int) -> Key | None:
         """Return the key that was ratcheted `index` times; None beyond `furthest`, which no honest host can have
@@ -161,13 +164,13 @@ class Ring:
             key = self._last
         while key.index < index:
             key = key.ratcheted()
-            if key.index % self._STEP == 0:
+            if key.index % self.STEP == 0:
                 self._known[key.index] = key
         self._last = key
         return key
 
     def _nearest(self, index: int) -> Key:
-        step = index - index % self._STEP
+        step = index - index % self.STEP
         while step not in self._known:
-            step -= self._STEP
+            step -= self.STEP
         return self._known[step]

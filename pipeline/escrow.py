@@ -7,6 +7,7 @@ from datetime import datetime
 from pipeline import state
 from pipeline.enrolled import Enrolled, EnrolmentFault
 from pipeline.enrolling import escrow, open_sealing
+from pipeline.keycache import KeyCache
 from pipeline.roles.own import OwnEvents
 from pipeline.roles.sound import Sound
 from pipeline.roles.witnessing import Witnessing
@@ -22,7 +23,7 @@ _STRICT = frozenset(("unenrolled", "unchecked"))
 def open_seals(config: Config) -> Seals:
     """Return what checks seals under the keys that are enrolled here. Raises StateError."""
     enrolled = Enrolled.of(escrow(config))
-    return Seals(enrolled.get, enrolled.refresh)
+    return Seals(enrolled.get, enrolled.refresh, _cache(config).read())
 
 
 def open_sound(config: Config) -> Sound:
@@ -42,9 +43,19 @@ def open_witness(config: Config, stream: Stream, now: datetime) -> Witnessing:
         return found.name if found else ""
 
     centre = state.host(config)
-    seals = Seals(enrolled.get, enrolled.refresh)
+    cache = _cache(config)
+
+    def refresh() -> None:
+        enrolled.refresh()
+        cache.keep(seals.reached)
+
+    seals = Seals(enrolled.get, refresh, cache.read())
     own = OwnEvents(centre.id, open_sealing(config, "detect", now), state.folder(config) / "detect.chain")
     return Witnessing(stream, seals, Testimony(centre, name_of), own, refuse=refused(config))
+
+
+def _cache(config: Config) -> KeyCache:
+    return KeyCache(state.folder(config) / "keys" / "reached.json")
 
 
 def refused(config: Config) -> frozenset[str]:

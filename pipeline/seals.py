@@ -12,7 +12,7 @@ What is doubted is said with its kind, and whoever asks decides what becomes of 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
@@ -47,10 +47,18 @@ class Seals:
     What was looked up serves until `renew`. An enrolment that did not change must come back as the same object.
     """
 
-    def __init__(self, look_up: Callable[[str, str], Enrolment | None], refresh: Callable[[], None] = _nothing) -> None:
-        """`refresh` is called when what was looked up may be out of date."""
+    def __init__(
+        self,
+        look_up: Callable[[str, str], Enrolment | None],
+        refresh: Callable[[], None] = _nothing,
+        reached: Mapping[str, Key] | None = None,
+    ) -> None:
+        """`refresh` is called when what was looked up may be out of date. `reached`: what `reached` was before."""
         self._look_up = look_up
         self._refresh = refresh
+        self.reached = dict(
+            reached or {}
+        )  # first key (hex) -> a later one: finding it again takes a second for two years
         self._writers: dict[str, _Writer | _Doubted] = {}
         self._rings: OrderedDict[str, Ring] = OrderedDict()
         self._round = 0
@@ -99,6 +107,7 @@ class Seals:
         if key is not None and key.seal(found[0]) == found[1]:
             if key is not known.key:  # what a stranger claims moves nothing
                 known.turn(key)
+                self._remember(known.enrolment.key, index - index % Ring.STEP)
             return None
         if self._replaced(known, index, found, taken, ever=ever):
             return None
@@ -148,6 +157,13 @@ class Seals:
             key = key.ratcheted()
         return key
 
+    def _remember(self, first: str, step: int) -> None:
+        before = self.reached.get(first)
+        if step > (0 if before is None else before.index):
+            key = self._ring(first).key(step, step)
+            assert key is not None
+            self.reached[first] = key
+
     def _replaced(self, known: _Writer, index: int, found: tuple[bytes, bytes], taken: datetime, *, ever: bool) -> bool:
         """Whether the record was sealed with a key that was replaced, and (unless `ever`) only after it was taken."""
         for one in known.enrolment.earlier:
@@ -160,7 +176,7 @@ class Seals:
     def _ring(self, first: str) -> Ring:
         ring = self._rings.get(first)
         if ring is None:
-            ring = self._rings[first] = Ring(Key(0, bytes.fromhex(first)))
+            ring = self._rings[first] = Ring(Key(0, bytes.fromhex(first)), self.reached.get(first))
             if len(self._rings) > _RINGS_KEPT:
                 self._rings.popitem(last=False)
         self._rings.move_to_end(first)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from collectors.chain import Chain, Key
 from pipeline.enrolled import Earlier, Enrolment, EnrolmentFault
+from pipeline.keycache import KeyCache
 from pipeline.seals import Seals
 from rules.event import Value, rfc3339
 
@@ -122,3 +124,27 @@ def test_what_a_stranger_says_is_escaped_and_cut() -> None:
     assert doubt is not None
     assert "\x1b" not in doubt.reason
     assert len(doubt.reason) < 400
+
+
+def test_a_key_that_was_reached_saves_the_way_from_the_first() -> None:
+    key = Key(0, FIRST)
+    while key.index < 2048:
+        key = key.ratcheted()
+    late = NOW + timedelta(days=3)
+    seals = of(DB7)
+    assert kind(seals, sealed(FIRST, ratchets=2100), taken=late) is None
+    assert seals.reached == {DB7.key: key}
+    elsewhere = Enrolment("h1", "db-7", STRANGER.hex(), DB7.enrolled)  # from its first key none would be found
+    again = Seals(lambda host, role: elsewhere, reached={elsewhere.key: key})
+    assert kind(again, sealed(FIRST, ratchets=2100), taken=late) is None
+
+
+def test_what_was_reached_is_kept_in_a_file_and_damage_costs_nothing(tmp_path: Path) -> None:
+    cache, reached = KeyCache(tmp_path / "reached.json"), {DB7.key: Key(1024, SECOND)}
+    for _ in range(600):
+        cache.keep(reached)
+    assert KeyCache(tmp_path / "reached.json").read() == reached
+    assert (tmp_path / "reached.json").stat().st_mode & 0o077 == 0
+    for text in ('{"x":[1,"zz"]}', "{", '{"x":[1025,"00"]}'):
+        (tmp_path / "reached.json").write_text(text)
+        assert KeyCache(tmp_path / "reached.json").read() == {}
