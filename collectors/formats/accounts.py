@@ -89,6 +89,18 @@ _SENTENCES: Final = tuple(
             ("user.target.name", "user.name", "group.name"),
         ),
         (
+            r"user (\S+) added to group (\S+) by (\S+)",  # groupmems
+            "group-member-added",
+            ("user", "change"),
+            ("user.target.name", "group.name", "user.name"),
+        ),
+        (
+            r"user (\S+) removed from group (\S+) by (\S+)",
+            "group-member-removed",
+            ("user", "change"),
+            ("user.target.name", "group.name", "user.name"),
+        ),
+        (
             r"user (\S+) removed by (\S+) from group (\S+)",
             "group-member-removed",
             ("user", "change"),

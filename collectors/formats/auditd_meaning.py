@@ -49,7 +49,7 @@ _RECORDS: Final[tuple[tuple[Meaning, str], ...]] = (
     (
         (_AUTH, ("info",)),
         "USER_ACCT CRED_ACQ CRED_DISP CRED_REFR GRP_AUTH ANOM_LOGIN_FAILURES ANOM_LOGIN_TIME ANOM_LOGIN_SESSIONS "
-        "ANOM_LOGIN_ACCT ANOM_LOGIN_LOCATION DAC_CHECK",
+        "ANOM_LOGIN_ACCT ANOM_LOGIN_LOCATION DAC_CHECK USER_ERR ANOM_MAX_DAC ANOM_ROOT_TRANS",
     ),
     ((_AUTH, ("end",)), "USER_LOGOUT"),
     ((("session",), ("start",)), "USER_START"),
@@ -61,25 +61,29 @@ _RECORDS: Final[tuple[tuple[Meaning, str], ...]] = (
     (
         (_IAM, ("user", "change")),
         "USER_CHAUTHTOK USER_MGMT ACCT_LOCK ACCT_UNLOCK ROLE_ASSIGN ROLE_REMOVE ROLE_MODIFY CHUSER_ID ANOM_MOD_ACCT "
-        "RESP_ACCT_LOCK RESP_ACCT_UNLOCK_TIMED",
+        "RESP_ACCT_LOCK RESP_ACCT_UNLOCK_TIMED RESP_ACCT_LOCK_TIMED RESP_ACCT_REMOTE USER_ROLE_CHANGE",
     ),
     ((_IAM, ("group", "change")), "GRP_MGMT GRP_CHAUTHTOK CHGRP_ID"),
     ((_PROCESS, ("start",)), "USER_CMD SERVICE_START EXECVE ANOM_EXEC ANOM_MK_EXEC"),
     ((_PROCESS, ("end",)), "SERVICE_STOP ANOM_ABEND"),
     (
         (_PROCESS, ("info",)),
-        "TTY USER_TTY SECCOMP PROCTITLE SYSCALL CRYPTO_KEY_USER CRYPTO_SESSION CRYPTO_LOGIN CRYPTO_LOGOUT",
+        "TTY USER_TTY SECCOMP PROCTITLE SYSCALL CRYPTO_KEY_USER CRYPTO_SESSION CRYPTO_LOGIN CRYPTO_LOGOUT "
+        "CRYPTO_TEST_USER CRYPTO_PARAM_CHANGE_USER CRYPTO_FAILURE_USER CRYPTO_REPLAY_USER CRYPTO_IKE_SA "
+        "CRYPTO_IPSEC_SA",
     ),
     (
         (("process", "configuration"), ("change",)),
         "CONFIG_CHANGE FEATURE_CHANGE USYS_CONFIG MAC_CONFIG_CHANGE MAC_STATUS MAC_POLICY_LOAD "
-        "DAEMON_CONFIG DAEMON_RECONFIG BPF SOFTWARE_UPDATE",
+        "DAEMON_CONFIG DAEMON_RECONFIG DAEMON_ROTATE BPF SOFTWARE_UPDATE USER_MAC_CONFIG_CHANGE LABEL_LEVEL_CHANGE "
+        "USER_UNLABELED_EXPORT FS_RELABEL",
     ),
     ((("process", "configuration"), ("start",)), "DAEMON_START DAEMON_RESUME"),
     ((("process", "configuration"), ("end",)), "DAEMON_END DAEMON_ABORT"),
     ((("host",), ("start",)), "SYSTEM_BOOT"),
     ((("host",), ("end",)), "SYSTEM_SHUTDOWN"),
     ((("host",), ("change",)), "SYSTEM_RUNLEVEL TIME_INJOFFSET TIME_ADJNTPVAL"),
+    ((("host",), ("info",)), "VIRT_CONTROL VIRT_MACHINE_ID VIRT_RESOURCE USER_DEVICE"),
     ((("driver",), ("start",)), "KERN_MODULE"),
     ((_NETWORK, ("connection", "info")), "NETFILTER_CFG NETFILTER_PKT ANOM_PROMISCUOUS MAC_IPSEC_EVENT"),
     (
@@ -129,7 +133,25 @@ def meaning(types: list[str], syscall: str, pairs: dict[str, str], fields: Field
         )
     if outcome is not None:
         fields["event.outcome"] = outcome
-    if special in ("ADD_USER", "DEL_USER", "USER_MGMT", "USER_CHAUTHTOK", "ACCT_LOCK", "ACCT_UNLOCK") and pairs.get(
-        "acct"
-    ):
+    if special in _ON_ACCOUNTS and pairs.get("acct"):
         fields["user.target.name"] = pairs["acct"]
+    if special in _ON_GROUPS and pairs.get("grp"):  # usermod -aG: acct is who, grp is where
+        fields["group.name"] = pairs["grp"]
+        if pairs.get("acct"):
+            fields["user.target.name"] = pairs["acct"]
+
+
+_ON_ACCOUNTS: Final = frozenset(
+    [
+        "ADD_USER",
+        "DEL_USER",
+        "USER_MGMT",
+        "USER_CHAUTHTOK",
+        "ACCT_LOCK",
+        "ACCT_UNLOCK",
+        "ROLE_ASSIGN",
+        "ROLE_REMOVE",
+        "ROLE_MODIFY",
+    ]
+)
+_ON_GROUPS: Final = frozenset(["GRP_MGMT", "USER_MGMT", "CHGRP_ID"])

@@ -38,6 +38,7 @@ _SAYINGS: Final = (
     ("auth succeeded for ", "ssh_login", "success"),
     ("password attempt for ", "ssh_login", "failure"),
     ("login attempt for nonexistent user", "ssh_login", "failure"),
+    ("max auth tries reached", "ssh_login", "failure"),
     ("login attempt with wrong user", "ssh_login", "failure"),
     ("has invalid shell, rejected", "ssh_login", "failure"),
     ("has blank password, rejected", "ssh_login", "failure"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from collectors.formats import pam_modules
 from collectors.formats.address import source
 from rules.event import Value
 
@@ -61,6 +62,7 @@ _MEANING: Final = {
     "unasked": ("authentication_failure", "failure", "authentication"),
     "bad": ("authentication_failure", "failure", "authentication"),
 }
+_SUCCESS: Final = "authentication success; "  # pam_sss, with the pairs of its failures
 _LOCAL: Final = frozenset({"sudo", "sudo-i", "su", "su-l", "polkit-1", "runuser", "runuser-l", "doas"})
 
 
@@ -182,6 +184,11 @@ def _verdict(body: str, service: str, fields: dict[str, Value]) -> dict[str, Val
         if found[1]:
             fields["tocsin.repeat"] = int(found[1])
         return failure(body[found.end() :], service, fields)
+    if body.startswith(_SUCCESS):
+        return {
+            **failure(body[len(_SUCCESS) :], service, fields),
+            **_said("authentication_success", "success", "authentication"),
+        }
     if body.startswith(("check pass; user unknown", "bad username", "unrecognized")):
         return {**fields, **_said("authentication_failure", "failure", "authentication")}
     if body.startswith("requirement ") and body.endswith('"'):
@@ -190,7 +197,7 @@ def _verdict(body: str, service: str, fields: dict[str, Value]) -> dict[str, Val
         return fields
     said = _USER.match(body)
     if said is None:
-        return fields
+        return pam_modules.read(body, fields)
     name = next(n for n in _MEANING if said[n] is not None)
     fields.update(_said(*_MEANING[name]))
     if name == "sss" and said["code"] == "0":

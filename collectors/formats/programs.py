@@ -114,9 +114,10 @@ _READERS: Final[dict[str, Reader]] = {
     "CRON": sessions.read_cron,
     "cron": sessions.read_cron,
     "crond": sessions.read_cron,
+    "CROND": sessions.read_cron,
     "crontab": sessions.read_crontab,
     "anacron": sessions.read_cron,
-    "atd": sessions.read_cron,
+    "atd": sessions.read_atd,
     "vsftpd": ftp.read_vsftpd,
     "proftpd": ftp.read_proftpd,
     "pure-ftpd": ftp.read_pureftpd,
@@ -168,7 +169,14 @@ def read(program: str, message: str) -> dict[str, Value] | None:
 _SHARED: Final = frozenset(
     {"postgres", "mysqld", "mariadbd", "kernel", "Info", "Warning", "Error", "mariadb"}
 )  # names that many programs go by
-_MODULES: Final = {"sshd-session": "sshd", "sshd-auth": "sshd", "CRON": "cron", "crond": "cron", "su-l": "su"}
+_MODULES: Final = {
+    "sshd-session": "sshd",
+    "sshd-auth": "sshd",
+    "CRON": "cron",
+    "crond": "cron",
+    "CROND": "cron",
+    "su-l": "su",
+}
 
 
 def _by_tag(program: str, message: str) -> tuple[Reader | None, str]:

@@ -18,7 +18,7 @@ _CRON: Final = re.compile(
     re.DOTALL,
 )
 _POLKIT: Final = re.compile(
-    r"Operator of (\S+) (successfully authenticated|FAILED to authenticate) as (\S+) to gain "
+    r"Operator of (\S+) (successfully authenticated|FAILED to authenticate)(?: as (\S+))? to gain "
     r"(?:\S+ )?(?:temporary |ONE-SHOT )?authorization for action (\S+) for (\S+) \[(.*)\] \(owned by (\S+)\)",
     re.DOTALL,
 )
@@ -30,8 +30,46 @@ _PKEXEC: Final = re.compile(
 )
 
 
+_MACHINE: Final = (
+    ("Power key pressed", "power_key"),
+    ("System is rebooting", "system_reboot"),
+    ("System is powering down", "system_shutdown"),
+    ("System is powering off", "system_shutdown"),
+    ("System is halting", "system_shutdown"),
+    ("The system will reboot now!", "system_reboot"),
+    ("The system will power off now!", "system_shutdown"),
+    ("The system will be halted now!", "system_shutdown"),
+)
+_ATD: Final = re.compile(r"Starting job (\S+) \((\S+)\) for user '([^']*)' \((\d{1,10})\)$", re.ASCII)
+
+
+def read_atd(message: str) -> Fields | None:
+    """atd: Starting job 5 (a0000500) for user 'alice' (1000)."""
+    found = _ATD.match(message)
+    if found is None:
+        return None
+    return {
+        "event.module": "atd",
+        "event.dataset": "system.syslog",
+        "event.category": ["process"],
+        "event.type": ["start"],
+        "event.action": "at_job",
+        "user.name": found[3],
+        "user.id": found[4],
+    }
+
+
 def read_logind(message: str) -> Fields | None:
     """New session 3 of user alice. Removed session 3."""
+    machine = next((meaning for start, meaning in _MACHINE if message.startswith(start)), None)
+    if machine is not None:
+        return {
+            "event.module": "logind",
+            "event.dataset": "system.auth",
+            "event.category": ["host"],
+            "event.type": ["end" if machine != "power_key" else "info"],
+            "event.action": machine,
+        }
     new = _NEW.match(message) if message.startswith("New session ") else None
     gone = _REMOVED.match(message) if new is None else None
     if new is None and gone is None:
@@ -57,7 +95,7 @@ def read_polkit(message: str) -> Fields | None:
     if found is None:
         return None
     session, verdict, subject, action, _process, command, owner = found.groups()
-    return {
+    fields: Fields = {
         "event.module": "polkit",
         "event.dataset": "system.auth",
         "event.category": ["authentication"],
@@ -65,11 +103,13 @@ def read_polkit(message: str) -> Fields | None:
         "event.action": "polkit_authorization",
         "event.outcome": "success" if verdict.startswith("success") else "failure",
         "user.name": owner.removeprefix("unix-user:"),
-        "user.effective.name": subject.removeprefix("unix-user:"),
         "process.command_line": command,
         "system.auth.polkit.action": action,
         "system.auth.session.id": session,
     }
+    if subject is not None:  # who refused is not said
+        fields["user.effective.name"] = subject.removeprefix("unix-user:")
+    return fields
 
 
 def read_pkexec(message: str) -> Fields | None:

@@ -46,6 +46,10 @@ _DOAS: Final = re.compile(
 
 def read(message: str) -> Fields | None:
     """Return who ran what as whom, or was refused and why."""
+    if message.startswith("@cee:"):
+        from collectors.formats import sudo_json  # noqa: PLC0415  few hosts log so
+
+        return sudo_json.read(message)
     plain = _PLAIN.fullmatch(message.rstrip(" "))
     return by_pairs(message) if plain is None else _ran(*plain.groups())
 
@@ -64,7 +68,7 @@ def _ran(user: str, tty: str, directory: str, target: str, command: str) -> Fiel
         "system.auth.sudo.user": target,
         "user.effective.name": target,
     }
-    _command(command, fields)
+    describe_command(command, fields)
     return fields
 
 
@@ -91,7 +95,7 @@ def by_pairs(message: str) -> Fields | None:
     if "system.auth.sudo.user" in fields:
         fields["user.effective.name"] = fields["system.auth.sudo.user"]
     if rest.startswith("COMMAND=", at):
-        _command(rest[at + 8 :], fields)
+        describe_command(rest[at + 8 :], fields)
     return fields
 
 
@@ -107,7 +111,7 @@ def _refusal(rest: str, fields: Fields) -> int:
     return len(reason) + 3 if marked else len(rest)
 
 
-def _command(command: str, fields: Fields) -> None:
+def describe_command(command: str, fields: Fields) -> None:
     fields["process.command_line"] = command
     fields["system.auth.sudo.command"] = command
     program, _, arguments = command.partition(" ")
