@@ -339,6 +339,7 @@ def leaves_of(text: str) -> Iterator[p.Predicate]:
         yield from (p.Field(name, test) for name in ("user.name", "made.up", "source.port", "source.ip", "event.id"))
 
 
+@pytest.mark.slow
 def test_every_pattern_and_its_negation_finds_what_memory_finds(subject: Subject, index: Index) -> None:
     scalars: list[Value] = [*TEXTS, 22, 22.0, 0.5, True, None, ["root", "Ada"], [None], []]
     fields = [{name: value} for value in scalars for name in ("user.name", "made.up", "source.port", "source.ip")]

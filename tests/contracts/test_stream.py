@@ -260,6 +260,7 @@ def forget(kafka: Kafka, stream: Stream, *, before: int) -> None:
     admin.close()
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_is_unavailable_not_an_answer() -> None:
     stream = KafkaStream([f"127.0.0.1:{free_port()}"])
     with pytest.raises(StreamUnavailable):
@@ -287,6 +288,7 @@ def test_topics_are_made_with_their_partitions_and_their_time_to_keep(
     assert state["cleanup.policy"]["value"] == "compact"
 
 
+@pytest.mark.server
 def test_a_broker_that_dies_and_comes_back_costs_nothing(tmp_path: Path) -> None:
     try:
         broker = Kafka(tmp_path)
