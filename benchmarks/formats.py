@@ -2,13 +2,16 @@
 
 Every line is first read by both, and the events must be the same in time and in every field: else the benchmark fails.
 Where rsyslog's mmnormalize and fail2ban-regex are installed they read the auth lines too, from a file and with their
-start-up taken off. Usage: python -m benchmarks.formats [lines] [pairs]
+start-up taken off. Last, the memory of a process that has every format loaded.
+
+Usage: python -m benchmarks.formats [lines] [pairs]
 """
 
 from __future__ import annotations
 
 import random
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -146,11 +149,32 @@ def compare(name: str, count: int, pairs: int) -> float:
     return rate
 
 
+_RESIDENT = """
+import sys
+from collectors.decode import Joiner
+from collectors.formats.registry import FORMATS
+if sys.argv[1] == "all":
+    for name in FORMATS:
+        FORMATS[name]
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS")))
+"""
+
+
+def memory() -> None:
+    """Print what a process holds with every format loaded, and with none."""
+    none, every = (
+        int(subprocess.run([sys.executable, "-c", _RESIDENT, what], capture_output=True, text=True, check=True).stdout)
+        for what in ("none", "all")
+    )
+    print(f"memory: {every / 1024:.1f} MiB with every format loaded, {none / 1024:.1f} MiB with none")
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     pairs = int(sys.argv[2]) if len(sys.argv) > 2 else 7
     print(machine.line())
     rates = {name: compare(name, count, pairs) for name in PEERS}
+    memory()
     formats_peers.report(lambda n: lines("auth, RFC 3164", n), rates["auth, RFC 3164"])
 
 

@@ -141,17 +141,8 @@ def meaning(types: list[str], syscall: str, pairs: dict[str, str], fields: Field
             fields["user.target.name"] = pairs["acct"]
 
 
-_ON_ACCOUNTS: Final = frozenset(
-    [
-        "ADD_USER",
-        "DEL_USER",
-        "USER_MGMT",
-        "USER_CHAUTHTOK",
-        "ACCT_LOCK",
-        "ACCT_UNLOCK",
-        "ROLE_ASSIGN",
-        "ROLE_REMOVE",
-        "ROLE_MODIFY",
-    ]
-)
-_ON_GROUPS: Final = frozenset(["GRP_MGMT", "USER_MGMT", "CHGRP_ID"])
+_ON_ACCOUNTS: Final = frozenset({
+    "ADD_USER", "DEL_USER", "USER_MGMT", "USER_CHAUTHTOK", "ACCT_LOCK", "ACCT_UNLOCK", "ROLE_ASSIGN", "ROLE_REMOVE",
+    "ROLE_MODIFY",
+})  # fmt: skip
+_ON_GROUPS: Final = frozenset({"GRP_MGMT", "USER_MGMT", "CHGRP_ID"})

@@ -152,12 +152,15 @@ def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
     return fields
 
 
+_PAM: Final = ("pam_", "PAM ", "(pam")
+
+
 def read(program: str, message: str) -> dict[str, Value] | None:
     """Return what the program meant by a message, in a dict that is the caller's; None if nobody knows it."""
     reader = _READERS.get(program)
     if reader is None and program:
         reader, message = _by_tag(program, message)
-    if message[:4] in ("pam_", "PAM ", "(pam"):
+    if message[:4] in _PAM:
         found = pam.read(message, program)
     else:
         found = reader(message) if reader is not None else None

@@ -15,7 +15,8 @@ _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times?: \[ ?(.*?)\]?$
 
 def read(message: str) -> Fields | None:
     """Return what one message of sshd says, or None if sshd never wrote it that we know."""
-    return sshd_quick.read(message) or by_word(message)
+    quick = sshd_quick.BY_INITIAL.get(message[:1])
+    return (quick(message) if quick is not None else None) or by_word(message)
 
 
 def by_word(message: str) -> Fields | None:

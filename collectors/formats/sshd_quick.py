@@ -25,12 +25,6 @@ _CLOSED: Final = re.compile(
 _RECEIVED: Final = re.compile(rf"Received disconnect from ({IPV4}) {_PORT}:([0-9]{{1,5}}): (\w[\w .;]*)\Z", re.ASCII)
 
 
-def read(message: str) -> Fields | None:
-    """Return what the message says if it is one of these, else None."""
-    reader = _BY_INITIAL.get(message[:1])
-    return reader(message) if reader is not None else None
-
-
 def _verdict(message: str) -> Fields | None:
     found = _VERDICT.match(message)
     if found is None:
@@ -120,7 +114,8 @@ def _received(message: str) -> Fields | None:
     }
 
 
-_BY_INITIAL: Final[dict[str, Callable[[str], Fields | None]]] = {
+# A message's first letter -> its reader: what the message says if it is one of these, else None.
+BY_INITIAL: Final[dict[str, Callable[[str], Fields | None]]] = {
     "F": _verdict,
     "A": _verdict,
     "I": _invalid,
