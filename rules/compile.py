@@ -20,6 +20,8 @@ from rules.necessary import KEYWORDS, Atom, branches
 from rules.predicate import Predicate
 from rules.triggers import Trigger, by_field, chosen, learnt, values
 
+FEW = 8  # branches whose fields are sooner looked up than all fields passed through
+
 T = TypeVar("T")
 Narrow: TypeAlias = Callable[[object, bytes], int]
 
@@ -82,10 +84,17 @@ class Index(Generic[T]):
 
     def confirmed(self, left: int, fields: Fields) -> list[T]:
         """Return, of what was triggered, what no value of the event rules out, in the order given."""
-        for name, index in self._fields if left else ():
+        for name, index in self._asked_by(left):
             if left & index.asking:
                 left &= index.mask(fields.get(name) if name != KEYWORDS else values(fields))
         return self._owners(left, fields) if left else []
+
+    def _asked_by(self, left: int) -> Sequence[tuple[str, FieldIndex]]:
+        """Return the fields that these branches ask of; of many branches, all there are."""
+        if left.bit_count() > FEW:
+            return self._fields
+        names = dict.fromkeys(name for bit in bits_of(left) for name in self._branches[bit])
+        return [(name, self._by_name[name]) for name in names]
 
     @cached_property
     def _fields(self) -> list[tuple[str, FieldIndex]]:
@@ -98,12 +107,16 @@ class Index(Generic[T]):
         return [(name, FieldIndex(asked[name], self.every)) for name in names]
 
     @cached_property
+    def _by_name(self) -> dict[str, FieldIndex]:
+        return dict(self._fields)
+
+    @cached_property
     def _any_regex(self) -> int:
         return reduce(or_, (index.any_regex for name, index in self._fields if name != KEYWORDS), 0)
 
     def _owners(self, left: int, fields: Fields) -> list[T]:
         if left & self._any_regex:
-            for name, index in self._fields:
+            for name, index in self._asked_by(left):
                 if name != KEYWORDS and left & index.any_regex:
                     left &= ~index.refuted(left & index.any_regex, fields.get(name))
         return [self.items[place] for place in sorted({self._owner[bit] for bit in bits_of(left)})]

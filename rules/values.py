@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rules.event import Scalar, Value
 
 _NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_NESTED = frozenset((dict, list))
 _LONGEST = 100  # no number is written longer; keeps the test cheap on long texts
 
 
@@ -39,12 +40,16 @@ def flatten(event: Mapping[str, object]) -> dict[str, Value]:
     stack: list[tuple[str, object]] = [(name, value) for name, value in reversed(list(event.items()))]
     while stack:
         name, value = stack.pop()
+        kind = type(value)
+        if kind is not dict and kind is not list and name not in out:  # the usual case, without detours
+            out[name] = value  # type: ignore[assignment]
+            continue
         if value == {}:
             out.setdefault(name, [])  # there, and nothing in it
         elif isinstance(value, dict):
-            stack.extend((f"{name}.{key}", inner) for key, inner in reversed(value.items()))
-        elif isinstance(value, list) and any(isinstance(part, (dict, list)) for part in value):
-            stack.extend((name, part) for part in reversed(value))
+            stack += [(f"{name}.{key}", inner) for key, inner in reversed(value.items())]
+        elif isinstance(value, list) and not _NESTED.isdisjoint(map(type, value)):
+            stack += [(name, part) for part in reversed(value)]
         else:
             out[name] = _merged(out[name], value) if name in out else value  # type: ignore[assignment]
     return out

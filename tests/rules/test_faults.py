@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import rulesets
 from rules.ruleset import load
 
 GOOD = "title: t\nid: 5d0a8f0e-6d7a-4a38-9a6f-1b6c8f2d9a01\nlogsource: {product: x}\n"
@@ -164,7 +165,7 @@ def test_the_shipped_rules_have_no_fault_and_their_cases_pass() -> None:
     root = Path(__file__).parents[2] / "rules" / "library"
     sources = [(str(path), path.read_text()) for path in root.rglob("*.yml") if ".cases." not in path.name]
     beside = [(str(path), path.read_text()) for path in root.rglob("*.cases.yml")]
-    assert load(sources, {"dbas": ()}).faults == ()
+    assert load(sources, rulesets.lists({}, [])).faults == ()
     assert {name.replace(".yml", ".cases.yml") for name, _ in sources} == {name for name, _ in beside}
     found = cases.run(sources, beside)
     assert found.failures == []
