@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline.commands.search import _moment, search
+from pipeline.commands.search import moment_of, search
 from pipeline.indexes import Document
 from pipeline.indexes.sqlite import SqliteIndex
 from pipeline.search.show import comma_separated, escaped, table
@@ -129,4 +129,4 @@ def test_csv_keeps_a_line_break_within_its_cell() -> None:
     ],
 )
 def test_a_moment_is_a_time_or_how_long_ago(text: str, moment: str) -> None:
-    assert _moment(text, NOON, "--since") == datetime.fromisoformat(moment)
+    assert moment_of(text, NOON, "--since") == datetime.fromisoformat(moment)
