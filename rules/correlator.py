@@ -38,7 +38,7 @@ class Correlator:
     _teller: Teller = field(init=False)
 
     def __post_init__(self) -> None:
-        self._teller = Teller(self.engine, self.ruleset.lists)
+        self._teller = Teller.of(self.ruleset, self.engine)
         self._rules = {rule.about.id: rule for rule in self.ruleset.rules if not rule.missing}
         self._correlations = {one.about.id: one for one in self.ruleset.correlations}
         self._silent = silent(self.ruleset)

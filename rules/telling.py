@@ -12,6 +12,7 @@ from rules.evaluate import fields_of
 from rules.event import Fields, Value
 from rules.match import Match, Verdict
 from rules.predicate import And, Compare, Field, Not, Or, Predicate
+from rules.ruleset import RuleSet
 from rules.sigma import Correlation
 from rules.sigma import Rule as SigmaRule
 
@@ -21,10 +22,15 @@ Document: TypeAlias = SigmaRule | Correlation
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Makes alerts. `lists` are the hashes of the lists that the rules read."""
+    """Makes alerts. `lists` are the hashes of the lists that the rules read, `reads` which lists a correlation does."""
 
     engine: str
     lists: Mapping[str, str]
+    reads: Mapping[str, frozenset[str]]
+
+    @staticmethod
+    def of(ruleset: RuleSet, engine: str) -> Teller:
+        return Teller(engine, ruleset.lists, _read(ruleset))
 
     def alert(self, document: Document, step: Step, cause: Cause, key: dict[str, Value], first: str) -> Alert:
         """Return the alert of one event: what it is named after is `first`."""
@@ -44,16 +50,20 @@ class Teller:
 
     def _proof(self, document: Document, cause: Cause) -> Proof:
         if isinstance(document, Correlation):
-            return Proof(rule_hash=document.about.meaning, engine=self.engine)
+            read = self._hashes(self.reads.get(document.about.id, frozenset()))
+            return Proof(rule_hash=document.about.meaning, engine=self.engine, lists=read)
         return Proof(
             rule_hash=document.about.meaning,
             engine=self.engine,
-            lists={name: self.lists[name] for name in sorted(document.lists) if name in self.lists},
+            lists=self._hashes(document.lists),
             events=(cause.event,),
             count=1,
             values=_measured(document.predicate, cause.fields),
             fields=tuple(sorted(fields_of(document.predicate))),
         )
+
+    def _hashes(self, names: frozenset[str]) -> dict[str, str]:
+        return {name: self.lists[name] for name in sorted(names) if name in self.lists}
 
     def episode(
         self, correlation: Correlation, step: Step, cause: Cause, key: dict[str, Value], episode: Episode
@@ -75,6 +85,15 @@ class Teller:
             }
         )
         return alert.model_copy(update={"time": episode.last[0], "since": episode.since, "proof": proof})
+
+
+def _read(ruleset: RuleSet) -> dict[str, frozenset[str]]:
+    """Return, for each correlation, the lists that the rules below it read."""
+    out = {rule.about.id: rule.lists for rule in ruleset.rules}
+    for correlation in ruleset.correlations:  # inner ones first
+        below = (out.get(name, frozenset()) for name in ruleset.refers.get(correlation.about.id, ()))
+        out[correlation.about.id] = frozenset[str]().union(*below)
+    return out
 
 
 def told(document: Document) -> Rule:

@@ -276,3 +276,28 @@ def test_a_rule_that_feeds_a_correlation_is_quiet_unless_it_generates() -> None:
     loud = ruleset({"type": "event_count", "rules": ["a"], "condition": {"gte": 3}, "generate": True})
     assert run(quiet, records([Happened(0, 0)], [])) == []
     assert [alert.rule.title for alert in run(loud, records([Happened(0, 0)], []))] == ["a"]
+
+
+def test_the_lists_that_its_rules_read_are_part_of_a_correlation_s_proof() -> None:
+    text = """
+title: login
+name: login
+logsource: {category: application}
+detection: {it: {user.name|expand: '%dbas%'}, condition: it}
+---
+title: inner
+name: inner
+correlation: {type: event_count, rules: [login], group-by: [host.id], timespan: 1m, condition: {gte: 1}}
+---
+title: outer
+id: 2b8f4a52-7a1c-4c0e-9f3d-2d6c8e1f5a79
+correlation: {type: event_count, rules: [inner], group-by: [host.id], timespan: 1m, condition: {gte: 1}}
+"""
+    ruleset = load([("t.yml", text)], {"dbas": ("ann",), "others": ("bob",)})
+    assert not ruleset.errors
+    moment = datetime(2026, 11, 22, tzinfo=UTC)
+    login = ruleset.rules[0].about
+    match = Match(login.id, login.meaning, "e1", moment, moment, moment, {"host.id": "h", "user.name": "ann"})
+    (alert,) = Correlator(ruleset, "test").feed(match)
+    assert alert.rule.title == "outer"
+    assert alert.proof.lists == {"dbas": ruleset.lists["dbas"]}
