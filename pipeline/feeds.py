@@ -69,6 +69,7 @@ class Feed:
     counts: Counts = field(default_factory=Counts)
     lanes: dict[str, Lane] = field(default_factory=dict)  # those whose last record may go on
     beat: datetime | None = None
+    context: Context | None = None  # that of the records that were read in one look
 
     def joined(self, records: Iterable[Record], now: datetime) -> Iterator[Record]:
         """Yield whole records: lines of one lane that the format says belong together, joined."""
@@ -90,7 +91,9 @@ class Feed:
         if record.whole or self.format is None:
             return text, Parsed(record.time, {})
         try:
-            return text, self.format.parse(text, Context(received, self.zone, prefix=self.prefix))
+            if self.context is None or self.context.received is not received:
+                self.context = Context(received, self.zone, prefix=self.prefix)
+            return text, self.format.parse(text, self.context)
         except ParseError as error:
             self.counts.unknown += 1
             self.counts.samples = [*self.counts.samples[-2:], text[:200]]
