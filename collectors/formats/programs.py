@@ -160,10 +160,8 @@ def read(program: str, message: str) -> dict[str, Value] | None:
     reader = _READERS.get(program)
     if reader is None and program:
         reader, message = _by_tag(program, message)
-    if message[:4] in _PAM:
-        found = pam.read(message, program)
-    else:
-        found = reader(message) if reader is not None else None
+    says = reader if message[:4] not in _PAM else lambda said: pam.read(said, program)
+    found = says(message) if says is not None else None
     if found is None and reader is not None and program not in _SHARED:
         return {"event.module": _MODULES.get(program, program), "event.dataset": "system.auth"}
     return found
