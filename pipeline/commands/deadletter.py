@@ -13,8 +13,8 @@ import msgspec
 from pydantic import ValidationError
 
 from notifiers.escape import line
-from pipeline.commands.options import config_option, load_config
-from pipeline.commands.people import fail, opened, record
+from pipeline.commands.options import config_option, fail, load_config
+from pipeline.commands.people import opened, record
 from pipeline.groups import own_group
 from pipeline.records import Command, DeadLetter
 from pipeline.streams import COMMANDS, Message, Stream

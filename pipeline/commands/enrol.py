@@ -13,8 +13,7 @@ import msgspec
 
 from collectors.chain import Key
 from pipeline import app, state
-from pipeline.commands.options import config_option, load_config, told
-from pipeline.commands.people import fail, opened, record
+from pipeline.commands.options import config_option, fail, load_config, told
 from pipeline.enrolled import COLLECT, Enrolled, Enrolment, write
 from pipeline.enrolling import escrow, key_file
 from pipeline.settings import Config
@@ -53,8 +52,7 @@ def new(path: Path | None, name: str, id_: str | None, output: Path) -> None:
     with told():
         if id_ is None and any(one.name == name and not one.revoked for one in _all(config)):
             raise fail(f"{name} is enrolled already (`tocsin enrol list`); to enrol it anew, say --id ITS-ID")
-        with opened(config) as stream:  # what cannot be recorded is not done
-            record(stream, config, "enrol", {"host.id": bundle.id, "host.name": name})
+        _record(config, "enrol", bundle.id, name)  # what cannot be recorded is not done
         _write_bundle(output, bundle)
         write(escrow(config), Enrolment(bundle.id, name, bundle.key, rfc3339(app.now())))
     click.echo(f"{name} is {bundle.id}. Bring {output} to it, then there: tocsin enrol accept {output.name}")
@@ -111,10 +109,17 @@ def revoke(path: Path | None, host: str) -> None:
             raise fail(
                 f"{len(found)} enrolled hosts are called {host!r}; `tocsin enrol list` shows them, name one by id"
             )
-        with opened(config) as stream:
-            record(stream, config, "revoke", {"host.id": found[0].id, "host.name": found[0].name})
+        _record(config, "revoke", found[0].id, found[0].name)
         write(escrow(config), msgspec.structs.replace(found[0], revoked=rfc3339(app.now())))
     click.echo(f"{found[0].name} ({found[0].id}) is revoked: its records go to the dead letters from now on.")
+
+
+def _record(config: Config, verb: str, id_: str, name: str) -> None:
+    """Put on the stream who did it. Only the centre does: a host that collects has not what this needs."""
+    from pipeline.commands.people import opened, record
+
+    with opened(config) as stream:
+        record(stream, config, verb, {"host.id": id_, "host.name": name})
 
 
 def _all(config: Config) -> list[Enrolment]:

@@ -18,8 +18,7 @@ from pipeline.commands.explain_event import of_event
 from pipeline.commands.explain_fates import Row, fates
 from pipeline.commands.explain_sources import Loaded, Log, loaded
 from pipeline.commands.explain_text import text
-from pipeline.commands.options import config_option, load_config, told
-from pipeline.commands.people import fail
+from pipeline.commands.options import config_option, fail, load_config, told
 from pipeline.settings import Config
 from rules.alert import Alert
 from rules.event import Event

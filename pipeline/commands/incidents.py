@@ -15,8 +15,8 @@ from notifiers.incident import TABLE, Entry, Incident
 from notifiers.orders import VERBS
 from notifiers.view import clock, environment, headline
 from pipeline import app
-from pipeline.commands.options import config_option, load_config, span_of
-from pipeline.commands.people import command, fail, find, history, opened
+from pipeline.commands.options import config_option, fail, load_config, span_of
+from pipeline.commands.people import command, find, history, opened
 from rules.alert import Level
 from rules.event import Value, rfc3339
 

@@ -61,3 +61,9 @@ def load_config(path: Path | None) -> Config:
     with told():
         return load(path)
     raise AssertionError
+
+
+def fail(reason: str) -> SystemExit:
+    """Say why on stderr; raise what this returns to exit with 1."""
+    click.echo(reason, err=True)
+    return SystemExit(1)

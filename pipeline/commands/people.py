@@ -15,7 +15,7 @@ from notifiers.policy import Policy
 from notifiers.route import RouteError
 from pipeline import app, keys
 from pipeline.adapters import build_policy
-from pipeline.commands.options import told
+from pipeline.commands.options import fail, told
 from pipeline.records import Command
 from pipeline.roles.incident_log import entries, own_group
 from pipeline.settings import Config
@@ -106,9 +106,3 @@ def find(ledger: Ledger, name: str) -> Incident:
         return found[0]
     count = len(found) or "no"
     raise fail(f"{count} incidents begin with {name!r}; `tocsin incidents list --all` shows what there is")
-
-
-def fail(reason: str) -> SystemExit:
-    """Say why on stderr; raise what this returns to exit with 1."""
-    click.echo(reason, err=True)
-    return SystemExit(1)

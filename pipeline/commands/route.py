@@ -16,8 +16,8 @@ from notifiers.policy import Policy, audience, by_time, group_wait
 from notifiers.route import Labels, RouteError
 from pipeline import app
 from pipeline.commands.imported import converted
-from pipeline.commands.options import config_option, load_config
-from pipeline.commands.people import fail, history, opened, policy
+from pipeline.commands.options import config_option, fail, load_config
+from pipeline.commands.people import history, opened, policy
 from rules.alert import URGENCY_OF_LEVEL, Level, Urgency
 from rules.event import instant
 

@@ -14,8 +14,8 @@ from notifiers.silence import Silence, SilenceError
 from notifiers.silence import silence as asked
 from notifiers.view import clock
 from pipeline import app
-from pipeline.commands.options import config_option, load_config, span_of
-from pipeline.commands.people import caller, command, fail, history, opened
+from pipeline.commands.options import config_option, fail, load_config, span_of
+from pipeline.commands.people import caller, command, history, opened
 from rules.event import Value, instant, rfc3339
 
 

@@ -12,8 +12,7 @@ import click
 import msgspec
 
 from pipeline import app
-from pipeline.commands.options import config_option, load_config, told
-from pipeline.commands.people import fail
+from pipeline.commands.options import config_option, fail, load_config, told
 from pipeline.commands.search import moment_of
 from pipeline.commands.verify_text import Told, rows, text
 from pipeline.indexes import Index, Scanned
