@@ -63,7 +63,9 @@ class Accounts:
     @staticmethod
     def remove() -> None:
         _SUDOERS.unlink(missing_ok=True)
-        for command in (["userdel", "-f", OPS], ["userdel", "-f", OTHER], ["groupdel", GROUP]):
+        made = [("userdel", user) for user in (OPS, OTHER, "tocsin-third", "tocsin-fourth")]
+        made += [("groupdel", group) for group in (GROUP, "tocsin-third")]  # a renamed user leaves its group behind
+        for command in made:
             subprocess.run(command, capture_output=True, check=False)
 
     def shadow(self, *command: str, said: str = "") -> None:
