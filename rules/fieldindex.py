@@ -5,13 +5,14 @@ What it found makes a mask of the branches that the value does not rule out, rem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
 
 import ahocorasick_rs
 
 from rules.event import Scalar, Value
+from rules.faults import RuleError
 from rules.necessary import BEGIN, END, Atom, least_length
 from rules.patterns import fold
 from rules.regex import searcher
@@ -21,6 +22,7 @@ MEMO_VALUES = 20_000  # a field; forgotten all at once
 MEMO_LONGEST = 512  # longer values hardly repeat
 INDEX_LONGEST = 8_192  # a longer value is not indexed: its rules are decided one by one, in time linear in it
 DFA_CHARACTERS = 10_000
+ALTERNATION = 64  # expressions that are asked for in one
 
 
 class FieldIndex:
@@ -46,6 +48,7 @@ class FieldIndex:
                 self._add(1 << bit, slot, atom, places)
         self.any_regex = reduce(or_, self.regexes.values(), 0)
         self.searches = [(bits, [searcher(*one) for one in found]) for found, bits in self.regexes.items()]
+        self._some = _alternation([one for found in self.regexes for one in found])
         self._find = ahocorasick_rs.AhoCorasick(
             literals, store_patterns=False, implementation=implementation(literals)
         ).find_matches_as_indexes
@@ -173,11 +176,23 @@ class FieldIndex:
         """Of the branches left, those whose regular expressions are not found in the value after all."""
         values = value if isinstance(value, list) else [value]
         texts = [text for one in values if (text := text_of(one)) is not None]
+        if self._some is not None and sum(map(len, texts)) <= INDEX_LONGEST and not any(map(self._some, texts)):
+            return left & self.any_regex
         out = 0
         for bits, searches in self.searches:
             if left & bits and not any(search(text) for search in searches for text in texts):
                 out |= bits
         return left & out
+
+
+def _alternation(regexes: Sequence[tuple[str, str]]) -> Callable[[str], bool] | None:
+    """Return the decision whether any of several expressions is found, which is mostly no, in one search."""
+    if not 1 < len(regexes) <= ALTERNATION or any("\\Q" in pattern for pattern, _ in regexes):
+        return None
+    try:
+        return searcher("|".join(f"(?{flags}:{pattern})" for pattern, flags in regexes))
+    except RuleError:  # too large
+        return None
 
 
 def implementation(literals: Sequence[str]) -> ahocorasick_rs.Implementation | None:
