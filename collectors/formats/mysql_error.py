@@ -107,14 +107,39 @@ def _aborted(said: str, fields: Fields) -> None:
     rest, marked, host = said.rpartition("' host: '")
     head, named, user = rest.partition("' user: '")
     if not (marked and named and said.startswith("Aborted connection ")):
+        _server(said, fields)
         return
     database = head.partition("db: '")[2]
     fields["event.category"] = ["database", "session"]
     fields["event.action"] = "connection-aborted"
-    fields["user.name"] = user
+    if user != "unauthenticated":  # the server's own word for nobody
+        fields["user.name"] = user
     source(fields, host.partition("'")[0])
     if database not in ("", "unconnected"):
         fields["db.namespace"] = database
+
+
+_SHUTDOWN: Final = re.compile(r"Received SHUTDOWN from user (.*)\. Shutting down \S+ \(Version: ", re.DOTALL)
+_BLOCKED: Final = re.compile(r"Host '([^']*)' is blocked because of many connection errors")
+
+
+def _server(said: str, fields: Fields) -> None:
+    """The server started, or somebody shut it down, or it lets a host in no more."""
+    down, blocked = _SHUTDOWN.match(said), _BLOCKED.match(said)
+    if down is not None or said.endswith("): Normal shutdown"):
+        fields |= {"event.category": ["database", "process"], "event.type": ["end"], "event.action": "server-shutdown"}
+        who = down[1] if down is not None else said.partition("(initiated by: ")[2].partition("[")[0]
+        if who:
+            fields["user.name"] = who
+    elif said[:256].rstrip().endswith(": ready for connections.") or " starting as process " in said[:256]:
+        fields |= {"event.category": ["database", "process"], "event.type": ["start"], "event.action": "server-started"}
+    elif blocked is not None:
+        fields |= {
+            "event.category": ["database", "network"],
+            "event.action": "host-blocked",
+            "event.outcome": "failure",
+        }
+        source(fields, blocked[1])
 
 
 FORMAT = Format("mysql-error", parse)
