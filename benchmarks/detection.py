@@ -10,7 +10,8 @@ Usage: detection.py [--events FILE --rules FOLDER ...] [--mix FOLDER] [--more FO
                         rsigma-eval and rsigma-parser; routed: with its LogSourceExtractor)
 
 GC as shipped. `excl` leaves the decoding of JSON out. Both engines' times begin when they are ready: RSigma's rules are
-compiled, ours have seen the first events of the file (what that took is told), from which is learnt what is rare. Without arguments: the shipped rules over the mix.
+compiled, ours have seen the first events of the file (what that took is told), from which is learnt what is rare. In the
+mix the peer matches more where a rule names a service that the event does not say. Without arguments: the shipped rules.
 """
 
 from __future__ import annotations
