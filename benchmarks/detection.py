@@ -9,9 +9,9 @@ Usage: detection.py [--events FILE --rules FOLDER ...] [--mix FOLDER] [--more FO
                         prints `parse-excl N ... parse-incl N ... matches=N` (a few lines around the crates
                         rsigma-eval and rsigma-parser; routed: with its LogSourceExtractor)
 
-GC as shipped. `excl` leaves the decoding of JSON out. Both engines' times begin when they are ready: RSigma's rules are
-compiled, ours have seen the first events of the file (what that took is told), from which is learnt what is rare. In the
-mix the peer matches more where a rule names a service that the event does not say. Without arguments: the shipped rules.
+GC as shipped. `excl` leaves the decoding of JSON out. Times begin when both engines are ready: RSigma's rules are
+compiled, ours have seen the first events of the file (what that took is told) and learnt what is rare. In the mix the
+peer matches more where a rule names a service that the event does not say. Without arguments: the shipped rules.
 """
 
 from __future__ import annotations
