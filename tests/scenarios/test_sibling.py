@@ -45,7 +45,7 @@ def test_pg_restore_onto_production_after_staging_asks_at_once_if_staging_was_me
         (page, *_) = heard.pages(QUESTION, "mallory")
         for told in ("127.0.0.1", "acme_production", "public.customer"):
             assert told in page
-        (incident, *_) = [hit for hit in installation.search("db.namespace:acme_production AND tocsin.db.kind:restore")]
+        (incident, *_) = installation.search("db.namespace:acme_production AND tocsin.db.kind:restore")
         assert incident["tocsin.environment.base"] == "acme"
     finally:
         installation.stop()
