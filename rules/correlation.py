@@ -137,6 +137,7 @@ class Group:
     reports: list[Report] = field(default_factory=list)
     early: int = 0  # matches that the base took before their time, for want of room
     begun: list[Episode] = field(default_factory=list)  # as of the last settling: those whose beginning is settled
+    judged: tuple[Place, Place] | None = None  # as of the last settling: from where to where no other can have begun
     _tail: Track = field(init=False)
     _settled: Track = field(init=False)
     _count: int = field(init=False, default=0)  # how many of `recent` the settled track has taken
@@ -188,6 +189,7 @@ class Group:
                 out += self._final(episode)
         out += self._withdrawn()
         self.begun = self._episodes.copy()
+        self.judged = (_place(self.recent[0]), _place(self.recent[self._count - 1])) if self._count else None
         self._rebase(clock)
         return out
 

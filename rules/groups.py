@@ -156,10 +156,13 @@ class Groups:
         if one.correlation.about.id not in self._feeds:
             return []
         out: list[Alert] = []
-        for episode in one.group.begun:
+        if one.group.judged is not None:
+            first_place, last_place = one.group.judged
+            begun = {episode.first for episode in one.group.begun}
             for first, passed in list(one.passed.items()):
-                if not passed.final and first != episode.first and episode.meets(passed.start, passed.start):
-                    self._taken_back(one, first)
+                if first_place <= passed.start <= last_place and first not in begun:
+                    self._taken_back(one, first)  # a late match made another of it, or nothing
+        for episode in one.group.begun:
             out += self._inner(one, episode, final=True)
         self._forget(one)
         return out

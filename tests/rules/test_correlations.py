@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rules.alert import Alert, alert_id
@@ -207,6 +207,9 @@ def test_when_the_clock_is_told_changes_nothing_of_what_settles(
 
 
 @settings(max_examples=100, deadline=None)
+@example(
+    [Happened(0, 61, "a", "h", 0), *[Happened(0, 0, "a", "h", 0)] * 2, Happened(0, 0, "b", "h", 0)], [60], 0, 0
+)  # settled, then late: the firing that was passed on must go
 @given(histories, moments, st.integers(0, 20), st.integers(0, 3))
 def test_a_chained_correlation_settles_alike_through_a_restart_and_late_matches(
     history: list[Happened], marks: list[int], restart_at: int, more: int
