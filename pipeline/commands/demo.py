@@ -6,6 +6,8 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,7 +18,7 @@ from pipeline.commands.options import program, told
 from pipeline.config import load
 from pipeline.demo import LOGS, PREFIX, day
 from pipeline.settings import Config
-from pipeline.streams import ALERTS, EVENTS, INCIDENTS, MATCHES
+from pipeline.streams import ALERTS, EVENTS, INCIDENTS, MATCHES, Stream
 
 _READ_SECONDS = 3.0  # for a person to read a scene
 _READERS = ((EVENTS, "detect"), (EVENTS, "index"), (MATCHES, "correlate"), (ALERTS, "notify"), (INCIDENTS, "index"))
@@ -46,9 +48,9 @@ def demo(state: Path, rules: str, *, fast: bool) -> None:
         why = "\n  ".join(map(str, loaded.errors)) or "no rule is there"
         raise click.UsageError(f"--rules {rules}: a day without rules rings no bell\n  {why}")
     with told(), app.running(config, app.ROLES):
-        _wait(config, until=lambda: _opened(config))
+        _wait(partial(_opened, config))
         _play(config, place, fast=fast)
-        _wait(config, until=lambda: _idle(config))
+        _await_readers(config)
     same = f"-c {shlex.quote(str(place / 'tocsin.yml'))}"
     _say("\nThe day is over. Three searches to try:")
     for query, why in day().searches:
@@ -95,7 +97,7 @@ def _play(config: Config, place: Path, *, fast: bool) -> None:
             if scene.say:
                 click.echo(click.style(f"  {log}: {line[:150]}", dim=True))
         app.pause(0.5)  # longer than a collector looks and holds
-        _wait(config, until=lambda: _idle(config))
+        _await_readers(config)
         app.pause(0.3 if fast or not scene.say else _READ_SECONDS)
 
 
@@ -113,16 +115,18 @@ def _opened(config: Config) -> bool:
         files.close()
 
 
-def _idle(config: Config) -> bool:
-    """Every reader has read what there is."""
-    stream = app.open_stream(config)
-    try:
-        return all(stream.committed(topic, group) == stream.ends(topic) for topic, group in _READERS)
-    finally:
-        stream.close()
+def _await_readers(config: Config) -> None:
+    """Wait until each reader has read what stands there now; a tick that comes meanwhile is nothing to wait for."""
+    with closing(app.open_stream(config)) as stream:
+        for topic, group in _READERS:
+            _wait(partial(_has_read, stream, topic, group, stream.ends(topic).get(0, 0)))
 
 
-def _wait(config: Config, until: Callable[[], bool], seconds: float = 10.0) -> None:
+def _has_read(stream: Stream, topic: str, group: str, end: int) -> bool:
+    return stream.committed(topic, group).get(0, 0) >= end
+
+
+def _wait(until: Callable[[], bool], seconds: float = 10.0) -> None:
     for _ in range(int(seconds / 0.1)):
         if until():
             return
