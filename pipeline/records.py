@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from rules.event import SCHEMA, Value, rfc3339
+
+PUBLISHED: Final = "ruleset"  # the verb by which detection tells what it judges by
+ENGINE: Final = "tocsin"  # who says so: detection has no key, so this is unsigned, and nothing acts on it
 
 
 class DeadLetter(BaseModel):
@@ -36,7 +39,7 @@ class Command(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     schema_version: int = SCHEMA
-    verb: str  # ack, resolve, assign, unassign, snooze, note, severity, silence, unsilence, ruleset
+    verb: str  # VERBS and OTHERS of notifiers.orders; replay, enrol, revoke of the command line; PUBLISHED
     person: str
     proof: str  # how the person was authenticated, e.g. "os-user uid=0"
     time: datetime

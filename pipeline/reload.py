@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.records import Command
+from pipeline.records import ENGINE, PUBLISHED, Command
 from pipeline.roles.detect import Loaded
 from pipeline.rulesets import BUILTIN
 from rules.faults import Fault
@@ -81,8 +81,8 @@ def digest(ruleset: RuleSet) -> str:
 
 def _command(ruleset: RuleSet, hashed: str, now: datetime) -> Command:
     return Command(
-        verb="ruleset",
-        person="tocsin",
+        verb=PUBLISHED,
+        person=ENGINE,
         proof=f"process-user uid={os.getuid()}",
         time=now,
         arguments={

@@ -16,7 +16,10 @@ from notifiers.escape import line
 from pipeline.commands.options import config_option, fail, load_config
 from pipeline.commands.people import opened, record
 from pipeline.groups import own_group
+from pipeline.keys import commands_key
 from pipeline.records import Command, DeadLetter
+from pipeline.settings import Config
+from pipeline.signing import Forged, Guard
 from pipeline.streams import COMMANDS, Message, Stream
 from pipeline.verify.sources import letters
 from rules.event import rfc3339
@@ -54,7 +57,7 @@ def list_(path: Path | None, every: bool, form: str | None) -> None:
     """List the dead letters by reason, the commonest first. Exit 1 if there are any."""
     config = load_config(path)
     with opened(config) as stream:
-        found = [one for one in _kept(stream) if every or not one.replayed]
+        found = [one for one in _kept(stream, config) if every or not one.replayed]
     if form == "ndjson" or (form is None and not sys.stdout.isatty()):
         for one in found:
             click.echo(msgspec.json.encode(_row(one)))
@@ -70,7 +73,7 @@ def show(path: Path | None, name: str) -> None:
     """Show one dead letter whole, as JSON."""
     config = load_config(path)
     with opened(config) as stream:
-        (found,) = _named(_kept(stream), [name])
+        (found,) = _named(_kept(stream, config), [name])
     click.echo(msgspec.json.encode(_row(found) | {"value": found.letter.value}))
 
 
@@ -87,7 +90,7 @@ def replay(path: Path | None, ids: tuple[str, ...], every: bool) -> None:
         raise click.UsageError("name the dead letters, or say --all; `tocsin deadletter list` shows their ids")
     config = load_config(path)
     with opened(config) as stream:
-        all_ = _kept(stream)
+        all_ = _kept(stream, config)
         found = [one for one in all_ if not one.replayed] if every else _named(all_, ids)
         whole = [one for one in found if one.letter.topic and one.letter.value]
         for at in range(0, len(whole), _AT_ONCE):
@@ -113,9 +116,9 @@ def _key(letter: DeadLetter) -> str:
     return str(fields.get("host.id", ""))
 
 
-def _kept(stream: Stream) -> list[Kept]:
+def _kept(stream: Stream, config: Config) -> list[Kept]:
     """Return every dead letter once: what was set aside twice, after a restart, is one."""
-    replayed = set(_replayed(stream))
+    replayed = set(_replayed(stream, Guard(commands_key(config))))
     seen: set[tuple[object, ...]] = set()
     out = []
     for name, letter in letters(stream):
@@ -126,8 +129,8 @@ def _kept(stream: Stream) -> list[Kept]:
     return out
 
 
-def _replayed(stream: Stream) -> Iterator[str]:
-    """Yield the names of the dead letters that were sent through again."""
+def _replayed(stream: Stream, guard: Guard) -> Iterator[str]:
+    """Yield the names of the dead letters that were sent through again, as far as a holder of the key says so."""
     end, offset, empty = stream.ends(COMMANDS).get(0, 0), 0, 0
     group = own_group("replayed")
     while offset < end and empty < _EMPTY_READS:
@@ -138,7 +141,8 @@ def _replayed(stream: Stream) -> Iterator[str]:
             offset = message.offset + 1
             try:
                 said = Command.model_validate_json(message.value)
-            except ValidationError:
+                guard.check(said, message.time)
+            except (ValidationError, Forged):
                 continue
             names = said.arguments.get("deadletters")
             if said.verb == _VERB and isinstance(names, list):

@@ -10,7 +10,7 @@ from typing import Final
 from notifiers.incident import Cause, Entry
 from notifiers.judge import CommandError, Judge
 from notifiers.orders import OTHERS, VERBS, Order
-from pipeline.records import Command, DeadLetter
+from pipeline.records import ENGINE, PUBLISHED, Command, DeadLetter
 from pipeline.signing import Forged, Guard
 from pipeline.streams import ALERTS, Message, Stored
 from rules.alert import Alert, Proof, Rule, alert_id
@@ -60,10 +60,10 @@ class Sorter:
             return Sorted(letter=_letter(stored, error, now))
 
     def _command(self, said: Command, stored: Stored, now: datetime) -> Entry | None:
-        if said.verb not in VERBS and said.verb not in OTHERS:
+        if said.verb == PUBLISHED and said.person == ENGINE:
             return None
-        self._guard.check(said, stored.time)
-        if stored.offset < self._obeyed:
+        self._guard.check(said, stored.time)  # of every verb: others than the notifier believe these records too
+        if stored.offset < self._obeyed or (said.verb not in VERBS and said.verb not in OTHERS):
             return None
         order = Order(said.verb, f"{said.person} ({said.proof})", said.arguments, said.nonce)
         return self._judge.command(order, Cause(topic=stored.topic, offset=stored.offset), now)

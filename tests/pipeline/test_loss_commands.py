@@ -153,6 +153,15 @@ def test_all_means_those_that_were_not_sent_before(path: Path) -> None:
     assert len(everything(path, EVENTS)) == 1
 
 
+def test_a_replay_that_nobody_with_the_key_asked_for_hides_no_dead_letter(path: Path) -> None:
+    put(path, DEADLETTER, letter("400: no"))
+    forged = Command(
+        verb="replay", person="mallory", proof="none", time=NOW, arguments={"deadletters": ["0-0"]}, nonce="x"
+    )
+    put(path, COMMANDS, Message("mallory", forged.model_dump_json().encode()))
+    assert [row["replayed"] for row in rows(run(path, "deadletter", "list"))] == [False]
+
+
 def test_which_ones_must_be_said(path: Path) -> None:
     assert run(path, "deadletter", "replay").exit_code == 2
     assert run(path, "deadletter", "replay", "0-0", "--all").exit_code == 2

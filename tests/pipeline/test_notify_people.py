@@ -276,7 +276,24 @@ def test_an_old_command_that_is_copied_to_the_end_is_not_obeyed_after_a_restart_
     assert "A command to Tocsin" in pager.sent[-1].subject
 
 
-def test_what_is_no_command_of_the_notifier_s_needs_no_signature(desk: Desk, pager: Recorder) -> None:
-    desk.put(command(verb="ruleset", mac=""))
+def test_the_rule_set_that_detection_publishes_needs_no_signature(desk: Desk, pager: Recorder) -> None:
+    desk.put(command(verb="ruleset", person="tocsin", mac=""))
     desk.settle()
     assert (pager.sent, desk.log()) == ([], [])
+
+
+@pytest.mark.parametrize("verb", ["replay", "enrol", "revoke", "ruleset", "anything"])
+def test_an_unsigned_command_that_others_than_the_notifier_obey_is_told_of(
+    desk: Desk, pager: Recorder, verb: str
+) -> None:
+    desk.put(command(verb=verb, person="mallory"))
+    desk.settle()
+    (forged,) = pager.sent
+    assert f"{verb} by mallory (test): not signed" in forged.text
+
+
+@pytest.mark.parametrize("verb", ["replay", "enrol", "revoke"])
+def test_a_signed_command_that_others_obey_is_not_the_notifiers(desk: Desk, pager: Recorder, verb: str) -> None:
+    desk.command(verb)
+    desk.settle()
+    assert (pager.sent, desk.log(), desk.stream.ends(DEADLETTER)[0]) == ([], [], 0)
