@@ -2,8 +2,9 @@
 
 Where a chain stands is stored in the journal, in the same commit as its records. The key is kept apart, in one
 small file that is overwritten in place, so that a key that was ratcheted away is gone from it. The file also counts
-commits: a journal that has fewer went back (restored from a backup, or cut), and another machine or folder is a copy.
-Either begins a new epoch, with an event that says so, and never goes on with numbers that were used already.
+commits: a journal that has fewer went back (restored from a backup, or cut). It names the first key that this one came
+from: another one was given since. And another machine, folder or host.id is not where the numbers were used. Each
+begins a new epoch, with an event that says so, and never goes on with numbers that were used already.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
+from struct import Struct
 
 import msgspec
 
@@ -25,7 +27,7 @@ from rules.event import Scalar, Value, rfc3339
 RATCHET_EVERY = timedelta(minutes=1)
 ANCHOR_EVERY = timedelta(minutes=5)
 POSITION = "chain"  # where the journal keeps them
-_NUMBER = 8  # bytes of a number in the key file
+_KEY_FILE = Struct(">QQ8s32s")  # number of the key, commits, root, key
 
 
 class KeyFault(Exception):
@@ -33,10 +35,11 @@ class KeyFault(Exception):
 
 
 class KeyFile:
-    """One key, and how many commits it has seen: 64 bytes, written in place and whole."""
+    """One key, how many commits it has seen, and what the first one was: 72 bytes, written in place and whole."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.root = b""  # names the first key, once the file was read or written; tells nothing of it
 
     def read(self) -> tuple[Key, int] | None:
         """Return the key and the commits, None if there is no file. Raises KeyFault."""
@@ -47,15 +50,17 @@ class KeyFile:
         except OSError as error:
             raise KeyFault(f"{self.path}: {error.strerror}") from error
         body, check = data[:-16], data[-16:]
-        if len(body) != 2 * _NUMBER + 32 or _check(body) != check:
+        if len(body) != _KEY_FILE.size or _check(body) != check:
             raise KeyFault(f"{self.path}: damaged")
-        index, commits = (int.from_bytes(body[at : at + _NUMBER], "big") for at in (0, _NUMBER))
-        return Key(index, body[2 * _NUMBER :]), commits
+        index, commits, self.root, secret = _KEY_FILE.unpack(body)
+        return Key(index, secret), commits
 
     def write(self, key: Key, commits: int, *, sync: bool) -> None:
         """Put a key in the place of the one before. Without `sync` a power cut may bring the older one back, which
         does no harm: it is ratcheted again."""
-        body = key.index.to_bytes(_NUMBER, "big") + commits.to_bytes(_NUMBER, "big") + key.secret
+        if key.index == 0:
+            self.root = root_of(key.secret)
+        body = _KEY_FILE.pack(key.index, commits, self.root, key.secret)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(descriptor, body + _check(body), 0)
@@ -63,6 +68,11 @@ class KeyFile:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def root_of(secret: bytes) -> bytes:
+    """Return what names a first key without telling it."""
+    return blake2b(secret, digest_size=8, person=b"tocsin.root").digest()
 
 
 class _Place(msgspec.Struct, array_like=True):
@@ -76,7 +86,9 @@ class _Saved(msgspec.Struct):
     """What is stored with the records."""
 
     epoch: str
+    host: str
     home: str
+    root: str
     commits: int
     key: int
     links: dict[str, _Place]
@@ -110,7 +122,7 @@ class Sealing:
         if found is None:
             raise KeyFault(f"{self._keys.path}: missing")
         self._ratcheted = self._anchored = now
-        reason = _why_anew(saved, found[1], self._home)
+        reason = self._why_anew(saved, found[1])
         if saved is not None and not reason:
             self._go_on(saved, found[0])
             return []
@@ -136,7 +148,10 @@ class Sealing:
             name: _Place(link.epoch, link.sequence, link.blocks.hex(), link.rest.hex())
             for name, link in self._chain.links.items()
         }
-        saved = _Saved(self._chain.epoch, self._home, self._commits + 1, self._chain.key.index, links, self._counts)
+        root, index = self._keys.root.hex(), self._chain.key.index
+        saved = _Saved(
+            self._chain.epoch, self._host.id, self._home, root, self._commits + 1, index, links, self._counts
+        )
         return {POSITION: msgspec.json.encode(saved).decode()}
 
     def committed(self, now: datetime) -> None:
@@ -163,6 +178,18 @@ class Sealing:
         message = f"{len(heads)} chains of {self._writer} stand as stated"
         return own_event("chain-anchor", message, self._host, now, origin=rfc3339(now).encode(), fields=fields)
 
+    def _why_anew(self, saved: _Saved | None, commits: int) -> str:
+        """Return why the chain cannot go on where it stood; empty if it can."""
+        if saved is None:
+            return "state was lost" if commits else "first start"
+        if saved.host != self._host.id:
+            return "host.id was changed"
+        if saved.root != self._keys.root.hex():
+            return "key was replaced"
+        if commits > saved.commits:
+            return "journal went back"
+        return "" if saved.home == self._home else "state was copied"
+
     def _go_on(self, saved: _Saved, key: Key) -> None:
         while key.index < saved.key:  # the power went before the newer key was on the disk
             key = key.ratcheted()
@@ -177,15 +204,6 @@ class Sealing:
         }
         message = f"{self._writer} counts from 1 again: {reason}"
         return own_event("chain-epoch", message, self._host, now, origin=epoch.encode(), fields=fields)
-
-
-def _why_anew(saved: _Saved | None, commits: int, home: str) -> str:
-    """Return why the chain cannot go on where it stood; empty if it can."""
-    if saved is None:
-        return "state was lost" if commits else "first start"
-    if commits > saved.commits:
-        return "journal went back"
-    return "" if saved.home == home else "state was copied"
 
 
 def _links(saved: _Saved) -> dict[str, Link]:

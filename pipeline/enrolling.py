@@ -13,8 +13,8 @@ from pathlib import Path
 from collectors.assemble import Host
 from collectors.chain import Key
 from pipeline import state
-from pipeline.chaining import KeyFault, KeyFile, Sealing
-from pipeline.enrolled import COLLECT, Enrolment, write
+from pipeline.chaining import KeyFault, KeyFile, Sealing, root_of
+from pipeline.enrolled import COLLECT, Enrolled, Enrolment, write
 from pipeline.settings import Config
 from rules.event import rfc3339
 
@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 def open_sealing(config: Config, role: str, now: datetime) -> Sealing:
     """Return what seals a role's records here. A role without a key gets one: a damaged or lost key stops nobody.
 
-    The centre enrols itself; a collector of a fleet must be enrolled there (`tocsin enrol`). Raises StateError.
+    The centre enrols itself, whatever was lost or changed; a collector of a fleet must be enrolled there (`tocsin
+    enrol`). Raises StateError.
     """
     host, keys = state.host(config), key_file(config, role)
     try:
@@ -34,15 +35,17 @@ def open_sealing(config: Config, role: str, now: datetime) -> Sealing:
         _log.warning("%s; set aside as %s", fault, aside.name, extra={"role": role})
         keys.path.replace(aside)
         known = False
-    if not known:
-        _enrol_here(config, host, role, now)
-    publish = partial(_publish, config.chain.anchor_file) if config.chain.anchor_file else None
+    own = role != COLLECT or config.stream.kind == "sqlite"  # nobody else enrols it
+    if not known or (own and not _is_enrolled(config, host, role, keys)):
+        _begin(config, host, role, keys, now if own else None)
+    anchors = config.chain.anchor_file
+    publish = partial(_publish, anchors.expanduser()) if anchors else None
     return Sealing(host, role, keys, home(config), publish)
 
 
 def escrow(config: Config) -> Path:
     """Return the folder in which the centre keeps the first keys."""
-    return config.chain.enrolled or state.folder(config) / "enrolled"
+    return config.chain.enrolled.expanduser() if config.chain.enrolled else state.folder(config) / "enrolled"
 
 
 def key_file(config: Config, role: str) -> KeyFile:
@@ -80,14 +83,20 @@ def _publish(path: Path, anchor: bytes) -> None:
         _log.warning("chain.anchor_file %s: %s; the next anchor tries again", path, error.strerror)
 
 
-def _enrol_here(config: Config, host: Host, role: str, now: datetime) -> None:
+def _is_enrolled(config: Config, host: Host, role: str, keys: KeyFile) -> bool:
+    """Whether the centre has the first key of this very key; one that was revoked is somebody's decision."""
+    found = Enrolled.of(escrow(config)).get(host.id, role)
+    return found is not None and (root_of(found.secret) == keys.root or found.revoked is not None)
+
+
+def _begin(config: Config, host: Host, role: str, keys: KeyFile, enrolled: datetime | None) -> None:
+    """Make the role's first key; with the moment `enrolled`, the centre keeps it."""
     key = Key(0, secrets.token_bytes(32))
-    if role == COLLECT and config.stream.kind != "sqlite":
+    if enrolled is not None:
+        write(escrow(config), Enrolment(host.id, host.name, key.secret.hex(), rfc3339(enrolled)), role)
+    else:
         _log.warning(
             "this host is not enrolled: its records are sealed, but nobody can check them; see `tocsin enrol --help`",
             extra={"role": role},
         )
-    else:
-        enrolment = Enrolment(host.id, host.name, key.secret.hex(), rfc3339(now))
-        write(escrow(config), enrolment, role)
-    key_file(config, role).write(key, 0, sync=True)
+    keys.write(key, 0, sync=True)

@@ -6,9 +6,10 @@ import fcntl
 import os
 import secrets
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -41,7 +42,8 @@ def host(config: Config) -> Host:
     path = folder(config) / "host.json"
     try:
         if not path.exists():
-            write_whole(path, msgspec.json.encode(_Identity(str(uuid.uuid4()), secrets.token_hex(32))))
+            made = msgspec.json.encode(_Identity(str(uuid.uuid4()), secrets.token_hex(32)))
+            write_whole(path, made, first=True)
         identity = msgspec.json.decode(path.read_bytes(), type=_Identity)
     except (OSError, msgspec.MsgspecError) as error:
         raise StateError(
@@ -93,16 +95,22 @@ def role_runs(config: Config, role: str) -> bool:
     return False
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, whatever happens."""
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def write_whole(path: Path, data: bytes, *, first: bool = False) -> None:
+    """Write a file that is there whole or not at all, whatever happens; with `first`, only if none is there yet."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fresh = Path(name)
     try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if first:
+            with suppress(FileExistsError):  # another process was first
+                os.link(fresh, path)
+        else:
+            fresh.rename(path)
     finally:
-        os.close(descriptor)
-    fresh.rename(path)
+        fresh.unlink(missing_ok=True)
     parent = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(parent)

@@ -170,3 +170,22 @@ def test_the_first_anchor_of_a_day_is_marked(writer: Writer) -> None:
     writer.start()
     anchors = [writer.sealing.anchor(NOON + timedelta(hours=hours)) for hours in (1, 11, 12, 13, 36)]
     assert [anchor and anchor["tocsin.chain.daily"] for anchor in anchors] == [False, False, True, False, True]
+
+
+def test_another_key_begins_another_epoch_however_far_the_old_one_had_been_ratcheted(writer: Writer) -> None:
+    writer.start()
+    for minutes in range(4):
+        writer.commit(now=NOON + minutes * RATCHET_EVERY)
+    writer.keys.write(Key(0, b"t" * 32), 0, sync=False)
+    (began,) = writer.start()
+    again = writer.commit()
+    assert began["tocsin.chain.reason"] == "key was replaced"
+    assert (again["event.sequence"], again["tocsin.chain.key"]) == (1, 0)
+
+
+def test_a_host_under_another_id_begins_another_epoch(writer: Writer) -> None:
+    writer.start()
+    writer.commit()
+    writer.sealing = Sealing(Host("host-2", "web-1", b"k" * 32), "collect", writer.keys, "here")
+    (began,) = writer.sealing.open(writer.journal, NOON)
+    assert began["tocsin.chain.reason"] == "host.id was changed"
