@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -15,12 +16,12 @@ DAMAGED = "damaged"  # the folder for what was set aside; people empty it
 
 
 def note(folder: Path, losses: Sequence[Loss]) -> None:
-    """Keep them, durably; the same loss found again is the same finding."""
+    """Keep them, durably; the same loss found again, by whomever and at the same time, is the same finding."""
     place = folder / DAMAGED
     place.mkdir(exist_ok=True, mode=0o700)
     for loss in losses:
         path = _path(folder, loss)
-        fresh = path.with_suffix(".new")
+        fresh = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")  # each finder's own
         with fresh.open("wb") as file:
             file.write(msgspec.json.encode(loss))
             file.flush()

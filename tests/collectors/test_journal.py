@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -152,6 +153,15 @@ def test_findings_are_kept_until_they_are_recorded(tmp_path: Path) -> None:
     assert _journal(tmp_path).findings() == [loss]
     journal.recorded([loss])
     assert _journal(tmp_path).findings() == []
+
+
+def test_what_many_find_at_the_same_time_is_one_finding_and_none_of_them_fails(tmp_path: Path) -> None:
+    losses = [Loss(b"%d" % number, "gone", records=3) for number in range(20)]
+    journals = [_journal(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda journal: journal.note(losses), journals))
+    assert sorted(loss.origin for loss in journals[0].findings()) == sorted(loss.origin for loss in losses)
+    assert not list((tmp_path / "damaged").glob("*.new"))
 
 
 def _refused(folder: Path, say: Callable[[str], None]) -> None:
