@@ -27,7 +27,7 @@ class Content(Protocol):
     final: bool  # it ends where `at` returns nothing, and will not grow
 
     def at(self, offset: int, size: int) -> bytes: ...
-    def size(self) -> int | None: ...
+    def size(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -47,7 +47,7 @@ class Plain:
     def at(self, offset: int, size: int) -> bytes:
         return os.pread(self._file, size, offset)
 
-    def size(self) -> int | None:
+    def size(self) -> int:
         return os.fstat(self._file).st_size
 
     def close(self) -> None:
@@ -62,7 +62,8 @@ class Gzip:
     def __init__(self, path: str) -> None:
         self._packed = Plain(path)
         self.node = self._packed.node
-        self.final = self._ended = False
+        self.final = False
+        self._head = b""  # what is asked for again and again
         self._rewind()
 
     def _rewind(self) -> None:
@@ -72,11 +73,15 @@ class Gzip:
 
     def at(self, offset: int, size: int) -> bytes:
         """Return bytes as they are uncompressed. Going back costs a start from the beginning."""
+        if offset + size <= len(self._head):
+            return self._head[offset : offset + size]
         if offset < self._start:
             self._rewind()
         while self._start + len(self._held) < offset + size and (piece := self._more()) is not None:
             skipped = min(max(offset - self._start, 0), len(self._held))
             self._start, self._held = self._start + skipped, self._held[skipped:] + piece
+        if not self._start and len(self._held) >= HEAD:
+            self._head = self._held[:HEAD]
         begin = offset - self._start
         return self._held[begin : begin + size]
 
@@ -87,7 +92,6 @@ class Gzip:
             packed = self._packed.at(self._next, _PACKED)
             self._next += len(packed)
         if not packed:
-            self._ended = self.final
             return None
         try:
             piece = self._inflate.decompress(packed, 4 * _PACKED)
@@ -106,9 +110,12 @@ class Gzip:
         if self.final:
             self._next = self._packed.size() or 0
 
-    def size(self) -> int | None:
-        """Return how much it holds, once its end was seen."""
-        return self._start + len(self._held) if self.final and self._ended else None
+    def size(self) -> int:
+        """Return how much it holds, up to its end as far as it is there: all of it is uncompressed."""
+        at = self._start + len(self._held)
+        while piece := self.at(at, 4 * _PACKED):
+            at += len(piece)
+        return at
 
     def close(self) -> None:
         self._packed.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import compress, repeat
 from typing import Final
 
@@ -13,23 +12,17 @@ import msgspec
 
 from collectors.framing import Lines
 from collectors.sources import Record
-from collectors.sources.content import HEAD, MARK, Content, Node, digest, head_size
+from collectors.sources.content import HEAD, Content, Node, digest, head_size
+from collectors.sources.marks import Prefix, marked
 
 CHUNK: Final = 256 * 1024
 _WIDE: Final = {codecs.BOM_UTF16_LE: ("utf-16-le", b"\n\0"), codecs.BOM_UTF16_BE: ("utf-16-be", b"\0\n")}
-_TRACE: Final = 16
+_MARKS: Final = 16
+_COPIES: Final = 7
 
 
 class Replaced(Exception):
     """The file does not hold any more what was read of it: it was cut, or another one is in its place."""
-
-
-class Relation(Enum):
-    """What a content is to a file that was read."""
-
-    HOLDS = "all that was read of the file, and perhaps more"
-    PART = "a part of what was read: an older copy, or the file itself, cut"
-    OTHER = "another file"
 
 
 class Known(msgspec.Struct, array_like=True):
@@ -38,30 +31,37 @@ class Known(msgspec.Struct, array_like=True):
     identity: str
     head: int  # bytes that the identity is a hash of
     generation: int
-    offset: int  # up to here the journal has it
-    trace: list[tuple[int, str]]  # offsets, rising, and hashes of the bytes before them
+    offset: int  # up to here the journal has it; -1: never read, and known only by where it lies
+    marks: list[tuple[int, str]]  # offsets, rising, and marks of all before them; the last one is of `offset`
     size: int = 0  # as last seen
     node: Node = (0, 0)
     backlog_until: int = 0
-    by_node: bool = False  # never read, only its first record is known: the same file only under the same inode
+    packed: int = -1  # size of a gzip'd file as it lies there: it does not change
     real: str = ""  # where it lies, if the path is a symbolic link
 
-    def relation(self, content: Content) -> Relation:
-        """Say what the content is to this file. Raises OSError."""
-        if not self.identity or digest(content.at(0, self.head)) != self.identity:
-            return Relation.OTHER
-        if self.by_node:
-            return Relation.HOLDS if content.node == self.node else Relation.OTHER
-        if not self.offset or content.at(self.offset - 1, 1):
-            return Relation.HOLDS if all(_marked(content, *mark) for mark in self.trace[-1:]) else Relation.OTHER
-        size = content.size()
-        fitting = [mark for mark in self.trace if size is not None and mark[0] <= size]
-        return Relation.PART if fitting and _marked(content, *fitting[-1]) else Relation.OTHER
+    @property
+    def firm(self) -> bool:
+        """Whether more than the first record is known: that alone proves nothing."""
+        return self.offset > self.head + 1  # the byte is UTF-16's
 
+    def fits(self, content: Content) -> bool:
+        """Say whether a content holds all that was read of this file. Raises OSError."""
+        return self.offset >= 0 and self._same(content) and all(marked(content, *mark) for mark in self.marks[-1:])
 
-def _marked(content: Content, at: int, mark: str) -> bool:
-    back = min(MARK, at)
-    return digest(content.at(at - back, back)) == mark
+    def lies(self, node: Node, packed: int) -> bool:
+        """Say whether this is the gzip'd file that lies there, going by the outside."""
+        return packed >= 0 and (self.node[1], self.packed) == (node[1], packed)
+
+    def shared(self, content: Content) -> int:
+        """Return how far a content is proven to be the same, though it does not hold all. Raises OSError."""
+        if not self._same(content):
+            return 0
+        upto = content.size()
+        usable = [mark for mark in self.marks if mark[0] <= upto]
+        return next((mark[0] for mark in reversed(usable) if marked(content, *mark)), 0)
+
+    def _same(self, content: Content) -> bool:
+        return bool(self.identity) and digest(content.at(0, self.head)) == self.identity
 
 
 @dataclass(slots=True, eq=False)
@@ -77,17 +77,20 @@ class Tail:
     backlog_until: int = 0  # bytes before it stood there before the first start
     size: int = 0  # as last seen while it held what was read
     seen: int = 0  # as last seen, whatever it held
-    durable: int = 0  # of the first byte that the journal does not have
     owed: int = 0  # the end of the last record that was given out
-    at: int = 0  # of the first byte that was not read
-    mark: bytes = b""  # the bytes before it
-    trace: list[tuple[int, str]] = field(default_factory=list)  # ends of chunks, with hashes of the bytes before
+    front: Prefix = field(default_factory=Prefix)  # all that was read
+    stored: Prefix = field(default_factory=Prefix)  # all that the journal has
+    between: bytearray = field(default_factory=bytearray)  # what was read and is not journalled
+    marks: list[tuple[int, str]] = field(default_factory=list)  # of the ends of chunks
+    copies: list[tuple[int, str]] = field(default_factory=list)  # of the ends of copies that were met
     lines: Lines | None = None  # None until it is known what the file is
     encoding: str = ""  # UTF-16 with its order; else bytes pass as they are
     more: bool = False  # the last read did not come to the end
+    quiet: bool = False  # the last read gave nothing
     over: bool = False  # nothing of it will be read any more
     real: str = ""
-    hint: int | None = None  # its inode when the position was stored; devices are numbered anew at each boot
+    looks: int = 0  # how often it was looked for since it lies nowhere
+    before: Known | None = None  # as the position had it, until the file is found
     quiet_since: float | None = None
 
     @classmethod
@@ -95,23 +98,41 @@ class Tail:
         """Return a tail that lies nowhere yet, to go on where the journal stands."""
         tail = cls(path, None, None, known.identity, known.head, known.generation, known.backlog_until)
         tail.size = tail.seen = known.size
-        tail.at = tail.durable = tail.owed = known.offset
-        tail.trace, tail.hint, tail.real = list(known.trace), known.node[1], known.real
+        tail.owed = tail.front.at = tail.stored.at = known.offset
+        tail.before, tail.real = known, known.real
         return tail
 
-    def known(self, offset: int | None = None) -> Known:
-        """Return what is needed to know the file again and go on at an offset; without one, where the journal is."""
-        upto = self.durable if offset is None else offset
-        trace = [mark for mark in self.trace if mark[0] <= upto]
-        node = self.node or (0, self.hint or 0)
-        return Known(
-            self.identity, self.head, self.generation, upto,
-            trace if offset is not None else trace[-1:], self.size, node, self.backlog_until, real=self.real,
-        )  # fmt: skip
+    @property
+    def at(self) -> int:
+        """Offset of the first byte that was not read."""
+        return self.front.at
 
-    def relation(self, content: Content) -> Relation:
-        """Say what the content is to what was read of this file. Raises OSError."""
-        return self.known(self.at).relation(content)
+    @property
+    def settled(self) -> bool:
+        """Whether the journal has all that was given out."""
+        return self.stored.at >= self.owed
+
+    def known(self) -> Known:
+        """Return what is needed to know the file again and go on where the journal stands."""
+        return self._known(self.stored, self.copies)
+
+    def found_out(self) -> Known:
+        """Return what is needed to know the file again, as it was read out."""
+        return self._known(self.front, self.copies)
+
+    def remembered(self) -> Known:
+        """Return all that is known of what was read, for as long as this process lives."""
+        return self._known(self.front, [*self.marks, *self.copies])
+
+    def _known(self, prefix: Prefix, others: Sequence[tuple[int, str]]) -> Known:
+        if self.before is not None:
+            return self.before
+        marks = sorted({mark for mark in others if mark[0] < prefix.at})
+        marks += [(prefix.at, prefix.mark())] if prefix.at else []
+        return Known(
+            self.identity, self.head, self.generation, prefix.at, marks, self.size, self.node or (0, 0),
+            self.backlog_until, real=self.real,
+        )  # fmt: skip
 
     @property
     def lane(self) -> str:
@@ -124,13 +145,34 @@ class Tail:
 
     def take(self, content: Content, path: str) -> None:
         """Go on in this content, which holds what was read so far. Raises OSError."""
-        back = min(MARK, self.at)
-        mark = content.at(self.at - back, back)
+        if self.before is not None:
+            self.front = Prefix.of(content, self.at)
+            self.stored, self.copies, self.before = self.front.copy(), self.before.marks[:-1], None
         self.close()
-        self.content, self.path, self.node, self.hint, self.mark = content, path, content.node, None, mark
-        self.seen = content.size() or self.seen
+        self.content, self.path, self.node = content, path, content.node
+        self.over, self.quiet_since, self.looks = False, None, 0
         if self.identity and self.lines is None:
             self._prepare()
+
+    def begin(self, content: Content, offset: int) -> None:
+        """Read from an offset on, as if what stands before it had been read. Raises OSError."""
+        self.front = Prefix.of(content, offset)
+        self.stored, self.owed = self.front.copy(), offset
+
+    def copied(self, content: Content) -> None:
+        """Note that a copy was met: when the file has been read further and is then cut, it holds nothing new."""
+        size = content.size()
+        self.copies = [*self.copies[-_COPIES:], (size, Prefix.of(content, size).mark())]
+
+    def intact(self) -> bool:
+        """Say whether the file holds what was read of it. Raises OSError."""
+        assert self.content is not None
+        if self.content.packed:
+            return True
+        if self.at < self.head:
+            return digest(self.content.at(0, self.head)) == self.identity
+        prefix = Prefix.of(self.content, self.at)
+        return prefix.at == self.at and prefix.mark() == self.front.mark()
 
     def _prepare(self) -> None:
         """Cut lines from here on, at the newline of the file's encoding."""
@@ -153,31 +195,20 @@ class Tail:
         """Return the records that the next chunk completes. Raises Replaced, OSError."""
         assert self.content is not None
         assert self.lines is not None
-        back = len(self.mark)
-        data = self.content.at(self.at - back, back + CHUNK)
-        if not data.startswith(self.mark) or digest(self.content.at(0, self.head)) != self.identity:
+        data = self.content.at(self.at, CHUNK)
+        if not self.intact():  # asked after the bytes were taken: what was cut meanwhile is noticed as well
             raise Replaced
-        self.more = len(data) == back + CHUNK
-        self.at += len(data) - back
-        self.size = max(self.size, self.seen, self.at)
-        if len(data) == back:
+        self.more, self.quiet = len(data) == CHUNK, not data
+        self.size = max(self.size, self.seen, self.at + len(data))
+        if not data:
             return []
-        self.mark = data[-MARK:]
-        self.trace.append((self.at, digest(self.mark)))
-        if len(self.trace) > _TRACE:
-            del self.trace[1 : _TRACE // 2 : 2]  # sparser the older
-        return self._records(*self.lines.cut(data[back:]))
-
-    def passed_over(self) -> Known:
-        """Return the file as known and not to be read, whatever it holds now. Raises OSError."""
-        assert self.content is not None
-        size = self.content.size()
-        known = self.known(0)
-        known.by_node = size is None
-        if size is not None:
-            back = min(MARK, size)
-            known.offset, known.trace = size, [(size, digest(self.content.at(size - back, back)))]
-        return known
+        self.front.feed(data)
+        self.between += data
+        if self.at > self.head + 1:  # the first record alone proves nothing
+            self.marks.append((self.at, self.front.mark()))
+        if len(self.marks) > _MARKS:
+            del self.marks[1 : _MARKS // 2 : 2]  # sparser the older
+        return self._records(*self.lines.cut(data))
 
     def rest(self) -> list[Record]:
         """Return the half line at the end of a file that will not grow."""
@@ -186,9 +217,15 @@ class Tail:
 
     def settle(self, end: int) -> None:
         """The journal has everything of this file up to `end`."""
-        self.durable = max(self.durable, end)
-        if self.durable >= self.owed:
-            self.durable = max(self.durable, self.at - self.pending)  # empty lines make no records
+        self._store(end)
+        if self.settled:
+            self._store(self.at - self.pending)  # empty lines make no records
+
+    def _store(self, upto: int) -> None:
+        size = upto - self.stored.at
+        if size > 0:
+            self.stored.feed(bytes(self.between[:size]))
+            del self.between[:size]
 
     def close(self) -> None:
         if self.content is not None:

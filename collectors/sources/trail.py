@@ -1,12 +1,16 @@
 """What one path has named over time: the file under the name now, and those that rotation took away from it.
 
-A file that lies nowhere any more (cut, or gone while it was closed) is an orphan. Whatever holds what was read of it
-takes over: the copy of copytruncate, the gzip'd one, the file itself come back. If nothing does, the rest is lost.
+A file that is not where it lay (cut, or gone while it was closed) is an orphan. Whatever holds what was read of it takes
+over: the copy of copytruncate, the gzip'd one, the file itself come back. If nothing does, the rest is lost.
+
+Nothing counts as read that is not proven to be: by its first 4 KiB and the last 64 bytes that were read, or as the
+beginning of a file that is there and is read itself. In doubt a line comes twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import PurePath
 from typing import Final
@@ -14,11 +18,12 @@ from typing import Final
 import msgspec
 
 from collectors.sources import Loss, Record
-from collectors.sources.content import Content, Node, open_content
+from collectors.sources.content import HEAD, Content, Node, digest, head_size, open_content
 from collectors.sources.folders import PACKED, Place, age, real_of, rotated_of
-from collectors.sources.judging import LINGER, Found, only_part, rested, same_for_long
+from collectors.sources.judging import LINGER, Found, Missed, fitting, rested, shared
+from collectors.sources.marks import Prefix, begins
 from collectors.sources.shelf import Shelf
-from collectors.sources.tail import Known, Relation, Replaced, Tail
+from collectors.sources.tail import Known, Replaced, Tail
 
 _REMEMBERED: Final = 16  # files that were read out and are gone from the disk, but still known
 _HINTS: Final[dict[type[OSError], str]] = {
@@ -40,8 +45,8 @@ class Trail:
         self._blind = False  # something that is there cannot be read
         self._waiting = False  # something that is there is not yet complete
         self._current: Node | None = None
-        self._looks: dict[Tail, int] = {}  # orphan -> how often it was looked for
-        self._passed: dict[Node, Place] = {}  # copies, and what was read out: not opened again while they stay so
+        self._judged: dict[Node, tuple[Place, Known | None]] = {}  # what needs nothing while it stays so, and why
+        self._barred: set[int] = set()  # inodes of what is there and cannot be opened
         self._packed: list[str] = []  # what rotation packed in a way that is not read
         self._partial: dict[Node, tuple[int, float]] = {}  # gzip'd files without an end: their size, since when
         self._saved: bytes | None = None  # the position, while it stays the same
@@ -97,99 +102,171 @@ class Trail:
         places = sorted(siblings, key=lambda place: age(PurePath(place.path).name, self._name))
         self._packed = [place.path for place in places if place.path.endswith(PACKED)]
         nodes = {place.node: place for place in [*places, *([current] if current else [])]}
+        self._partial = {node: since for node, since in self._partial.items() if node in nodes}
+        if any(node not in nodes for node in self._judged):
+            self._judged.clear()  # what they were copies of may be gone
         for tail in list(self.tails):
-            if tail.node in nodes and tail.content is None and not tail.identity:
-                self.tails.remove(tail)  # closed, and nothing is known of it but its inode, which may be another's now
-                continue
-            if tail.content is not None and tail.learn() and tail.generation < 0:  # before copies of it are met
-                tail.generation = self._generation(tail)
-            if tail.node in nodes:
-                tail.path, tail.seen = nodes[tail.node].path, nodes[tail.node].size
-            elif tail.content is None:
-                tail.node = None
-        self._meet_unknown(nodes, now)
+            self._find(tail, nodes)
+        if self._unknown(nodes):
+            self._barred.clear()
+            for tail in list(self.tails):
+                self._verify(tail)
+            hints = {known.node[1] for known in self.done} | {tail.known().node[1] for tail in self.tails}
+            # first what lies where it lay, then what copies may have been made of
+            order = lambda place: (place.node[1] not in hints, place.node != self._current)  # noqa: E731
+            for place in sorted(self._unknown(nodes), key=order):
+                self._meet(place, nodes, now)
         self.tails.sort(key=lambda tail: tail.node is not None and tail.node == self._current)
+        self._forget(nodes)
+
+    def _find(self, tail: Tail, nodes: Mapping[Node, Place]) -> None:
+        """Note where a file lies now."""
+        place = nodes.get(tail.node) if tail.node else None
+        if place is not None:
+            tail.path, tail.seen = place.path, place.size
+            if tail.content is None and not tail.identity:
+                self.tails.remove(tail)  # nothing is known of it but its inode, which may be another's now
+            elif tail.content is None and place.size < tail.at and not place.path.endswith(".gz"):
+                self._orphan(tail)  # cut: that shows though it may be barred
+        elif tail.content is None and tail.node is not None:
+            self._orphan(tail)
+
+    def _orphan(self, tail: Tail) -> None:
+        self._shelf.drop(tail)
+        tail.node, tail.more, tail.looks, self._saved = None, False, 0, None
+        self._judged.clear()  # a copy of it may be all that there is now
+
+    def _verify(self, tail: Tail) -> None:
+        """See that a file is what it was, before others are judged by it."""
+        if tail.node is None:
+            return
+        with self._lent(tail) as content:
+            try:
+                if content is None:
+                    return
+                if tail.intact():
+                    self._name_it(tail)
+                    return
+            except OSError as error:
+                self._trouble(tail.path, error)
+                return
+        self._orphan(tail)
+
+    def _name_it(self, tail: Tail, *, final: bool = False) -> None:
+        if tail.learn(final=final) and tail.generation < 0:
+            tail.generation = self._generation(tail.identity)
+
+    def _unknown(self, nodes: Mapping[Node, Place]) -> list[Place]:
+        followed = {tail.node for tail in self.tails}
+        return [place for place in nodes.values() if place.node not in followed and not self._was_judged(place)]
+
+    def _was_judged(self, place: Place) -> bool:
+        before, _ = self._judged.get(place.node, (None, None))
+        return before is not None and (before.size, before.changed) == (place.size, place.changed)
+
+    def _forget(self, nodes: Mapping[Node, Place]) -> None:
         forgotten = [known for known in self.done if known.node not in nodes][:-_REMEMBERED]
         if forgotten:
             self.done = [known for known in self.done if known not in forgotten]
             self._saved = None
 
-    def _meet_unknown(self, nodes: Mapping[Node, Place], now: datetime) -> None:
-        followed = {tail.node for tail in self.tails}
-        if None in followed:
-            self._passed = {}  # a copy of what was followed may be all that there is now
-        self._passed = {node: place for node, place in self._passed.items() if node in nodes}
-        self._partial = {node: since for node, since in self._partial.items() if node in nodes}
-        unknown = [place for place in nodes.values() if place.node not in followed and not self._was_passed(place)]
-        hints = {tail.hint for tail in self.tails} | {known.node[1] for known in self.done}
-        for place in sorted(unknown, key=lambda place: place.node[1] not in hints):  # first what lies where it lay
-            if not self._meet(place, now) and not self._blind and not self._waiting:
-                self._passed[place.node] = place
-
-    def _was_passed(self, place: Place) -> bool:
-        before = self._passed.get(place.node)
-        return before is not None and (before.size, before.changed) == (place.size, place.changed)
-
-    def _meet(self, place: Place, now: datetime) -> bool:
-        """Return whether a file that was not followed is from now on."""
-        content = self._open(place.path)
+    def _meet(self, place: Place, nodes: Mapping[Node, Place], now: datetime) -> None:
+        """Follow a file that was not followed, or note that there is no need."""
+        content = self._open(place.path, place.node)
         if content is None:
-            return False
+            return
+        waiting, self._waiting = self._waiting, False
         try:
-            kept = content.node == place.node and self._placed(place, content, now)
+            if content.node != place.node:
+                self._waiting = True  # it was renamed in this very moment
+            elif not self._placed(place, content, nodes, now) and not self._waiting:
+                known = next((known for known in self.done if known.node == place.node), None)
+                self._judged[place.node] = (place, known)
         except OSError as error:
             self._trouble(place.path, error)
-            kept = False
-        if not kept:
+        self._waiting |= waiting
+        if all(tail.content is not content for tail in self.tails):
             content.close()
-        return kept
 
-    def _placed(self, place: Place, content: Content, now: datetime) -> bool:
-        """Return whether the content is kept: taken over by a tail, or begun with."""
-        here = place.node == self._current
-        for tail in sorted(self.tails, key=lambda tail: (tail.node is not None, tail.hint != content.node[1])):
-            if here and (tail.node is not None or not same_for_long(tail.hint, tail.at, content)):
-                relation = Relation.OTHER if tail.node is not None else only_part(tail.relation(content))
-            else:
-                relation = tail.relation(content)
-            if relation is Relation.HOLDS and tail.node is None:
-                return self._take(tail, content, place)
-            if relation is Relation.PART and here:
-                return self._begin(place, content, content.size() or 0)
-            if relation is not Relation.OTHER:
-                return False  # a copy of what is followed, or of what was read of it
-        known = self._known(content, here=here)
-        return self._fresh(place, content, now) if known is None else self._revived(known, place, content)
-
-    def _known(self, content: Content, *, here: bool) -> Known | None:
-        """Find the file among those that were read out."""
-        for known in sorted(self.done, key=lambda known: known.node != content.node):
-            if here and not same_for_long(known.node[1], known.offset, content):
-                continue
-            if known.relation(content) is Relation.HOLDS or (not here and known.relation(content) is Relation.PART):
-                return known
-        return None
-
-    def _revived(self, known: Known, place: Place, content: Content) -> bool:
-        """A file that was read out: go on where it has grown, or come back under its name."""
-        if place.node != self._current and (known.by_node or content.at(known.offset, 1) == b""):
-            if known.node != content.node:
-                known.node, self._saved = content.node, None
-            return False
-        self.done.remove(known)
-        tail = Tail.resumed(place.path, known)
-        self.tails.append(tail)
-        return self._take(tail, content, place)
-
-    def _fresh(self, place: Place, content: Content, now: datetime) -> bool:
-        """A file that nothing is known of: read from its first byte, if it is ours."""
+    def _placed(self, place: Place, content: Content, nodes: Mapping[Node, Place], now: datetime) -> bool:
+        """Return whether the content is read: taken over, or begun with."""
         here = place.node == self._current
         ours = here or rotated_of(PurePath(place.path).name, self._name) or self._explicit(place.path)
+        if content.packed and self._recognized(place, content):
+            return False
+        if content.packed and not self._complete(place, content, now):
+            return False
+        for tail in self.tails:  # the shelf may have closed what lies nowhere any more
+            if tail.content is None and tail.node is not None and tail.node not in nodes:
+                self._orphan(tail)
+        missed = self._missing(ours=ours)
+        fits = fitting(missed, content)
+        if fits and fits[0].known.firm:
+            return self._resume(fits[0], place, content)
+        if not here and self._is_copy(content, nodes):
+            return False
+        proven = shared(missed, content)
+        if fits and fits[0].known.offset >= proven:
+            return self._resume(fits[0], place, content)
         if not ours or (not here and not content.at(0, 1)):
             return False
-        if place.path.endswith(".gz") and not self._complete(place, content, now):
+        return self._fresh(place, content, proven)
+
+    def _recognized(self, place: Place, content: Content) -> bool:
+        """Say whether this is a gzip'd file that was read, or is not to be: it does not change."""
+        return any(
+            known.lies(place.node, place.size) and digest(content.at(0, known.head)) == known.identity
+            for known in self.done
+        )
+
+    def _missing(self, *, ours: bool) -> list[Missed]:
+        """Return those that a file may be: not those that are open, or are known to lie elsewhere."""
+        orphans = [
+            Missed(tail.remembered(), tail)
+            for tail in self.tails
+            if tail.node is None or (tail.content is None and tail.node[1] in self._barred)
+        ]
+        taken = [known for _, known in self._judged.values()]
+        done = [known for known in self.done if ours and not any(known is one for one in taken)]
+        return orphans + [Missed(known, None) for known in done]
+
+    def _is_copy(self, content: Content, nodes: Mapping[Node, Place]) -> bool:
+        """Say whether a file is the beginning of one that is there, and is read or was."""
+        for tail in self.tails:
+            with self._lent(tail) as own:
+                if own is not None and begins(content, own):
+                    tail.copied(content)
+                    self._saved = None
+                    return True
+        read_out = [nodes[known.node].path for _, known in self._judged.values() if known and known.node in nodes]
+        for path in read_out:
+            with closing(open_content(path)) as other:
+                if begins(content, other):
+                    return True
+        return False
+
+    def _resume(self, missed: Missed, place: Place, content: Content) -> bool:
+        """Go on in a file that holds all that was read of it; return whether there is anything more."""
+        known, tail = missed
+        if tail is None:
+            if place.node != self._current and not content.at(known.offset, 1):
+                if known.node != place.node:
+                    known.node, self._saved = place.node, None
+                known.packed = place.size if content.packed else -1
+                return False
+            self.done.remove(known)
+            tail = Tail.resumed(place.path, known)
+            self.tails.append(tail)
+        return self._take(tail, content, place)
+
+    def _fresh(self, place: Place, content: Content, offset: int) -> bool:
+        """Read a new file from its first byte, or behind what is proven to have been read."""
+        if offset and not content.at(offset, 1) and place.node != self._current:
+            self._note(place, content, offset)  # an older copy
             return False
-        return self._begin(place, content, 0)
+        tail = Tail(place.path, None)
+        tail.begin(content, offset)
+        return self._take(tail, content, place)
 
     def _complete(self, place: Place, content: Content, now: datetime) -> bool:
         """Whether a gzip'd file has its end, or will never have it."""
@@ -204,46 +281,69 @@ class Trail:
         self._waiting = True
         return False
 
-    def _begin(self, place: Place, content: Content, offset: int) -> bool:
-        tail = Tail(place.path, None)
-        tail.at = tail.durable = tail.owed = offset
-        self.tails.append(tail)
-        return self._take(tail, content, place)
-
     def _take(self, tail: Tail, content: Content, place: Place) -> bool:
         tail.take(content, place.path)
         tail.real = real_of(place.path) or tail.real
         tail.seen = place.size
-        tail.over, tail.quiet_since = False, None
-        if tail.learn() and tail.generation < 0:
-            tail.generation = self._generation(tail)
-        self._looks.pop(tail, None)
+        if tail not in self.tails:
+            self._name_it(tail)
+            self.tails.append(tail)
         self._saved = None
         self._shelf.use(tail)
         return True
 
     def _pass_over(self, place: Place) -> None:
-        content = self._open(place.path)
+        """Know a file that is not to be read, whatever it holds."""
+        content = self._open(place.path, place.node)
         if content is None:
             return
-        tail = Tail(place.path, None)
         try:
-            tail.take(content, place.path)
-            if tail.learn(final=True):
-                tail.generation = self._generation(tail)
-                self.done.append(tail.passed_over())
+            self._note(place, content, -1 if content.packed else content.size())
         except OSError as error:
             self._trouble(place.path, error)
         content.close()
 
-    def _open(self, path: str) -> Content | None:
+    def _note(self, place: Place, content: Content, size: int) -> None:
+        """Know a file as read out."""
+        data = content.at(0, HEAD)
+        head = head_size(data) or len(data)
+        if head:
+            identity, packed = digest(data[:head]), place.size if content.packed else -1
+            marks = [(size, Prefix.of(content, size).mark())] if size > 0 else []
+            known = Known(identity, head, self._generation(identity), size, marks, node=place.node, packed=packed)
+            self.done.append(known)
+            self._saved = None
+
+    def _open(self, path: str, node: Node) -> Content | None:
         try:
             return open_content(path)
         except FileNotFoundError:
             self._waiting = True  # renamed in this very moment: the next look finds it
         except OSError as error:
+            self._barred.add(node[1])
             self._trouble(path, error)
         return None
+
+    def _opened(self, tail: Tail) -> Content | None:
+        """Return what a tail reads, opened again if it was closed; None if that cannot be."""
+        if tail.content is None and tail.node is not None:
+            content = self._open(tail.path, tail.node)
+            if content is not None and content.node != tail.node:
+                content.close()
+                self._waiting = True
+                return None
+            tail.content = content
+        return tail.content
+
+    @contextmanager
+    def _lent(self, tail: Tail) -> Iterator[Content | None]:
+        """Open the file of a tail for a moment: nothing else is closed for it."""
+        closed = tail.content is None
+        try:
+            yield self._opened(tail)
+        finally:
+            if closed:
+                tail.close()
 
     def _trouble(self, path: str, error: OSError) -> None:
         self._blind = True
@@ -260,7 +360,7 @@ class Trail:
                 self._missed(tail, found, now)
             else:
                 self._advance(tail, found, now)
-            if tail.over and tail.durable >= tail.owed:
+            if tail.over and tail.settled:
                 self._finish(tail)
             if tail.more and not tail.over:
                 found.more = True
@@ -276,35 +376,27 @@ class Trail:
                 return
             records = tail.read()
         except Replaced:
-            self._shelf.drop(tail)
-            tail.node, tail.more, self._saved = None, False, None
-            self._looks[tail] = 1  # the list of files that is made next is newer than this
+            self._orphan(tail)
+            tail.looks = 1  # the list of files that is made next is newer than this
             return
         except OSError as error:
             self._trouble(tail.path, error)
             tail.more = False
             return
         found.records += records
-        if records or tail.node == self._current:
+        if not tail.quiet or tail.node == self._current:
             tail.quiet_since = None
         else:
             self._linger(tail, found, now)
 
     def _ready(self, tail: Tail, now: datetime) -> bool:
         """Return whether the file is open and it is known what it is."""
-        if tail.content is None:
-            content = self._open(tail.path)
-            if content is None or content.node != tail.node:
-                if content is not None:
-                    content.close()
-                self._waiting = True
-                return False
-            tail.content = content
+        if self._opened(tail) is None:
+            return False
         self._shelf.use(tail)
         if tail.generation < 0:
             final = tail.node != self._current and rested(tail, now)
-            if tail.learn(final=final):
-                tail.generation = self._generation(tail)
+            self._name_it(tail, final=final)
             tail.over = final and not tail.identity  # it is empty
         return tail.generation >= 0
 
@@ -321,14 +413,14 @@ class Trail:
 
     def _missed(self, tail: Tail, found: Found, now: datetime) -> None:
         """An orphan that nobody took over is lost, once it has been looked for in a list of files made since."""
-        looks = self._looks[tail] = self._looks.get(tail, 0) + 1
-        if tail.over or looks < 2 or self._waiting or self._blind:
+        tail.looks += 1
+        if tail.over or tail.looks < 2 or self._waiting or self._blind:
             return
         if self._current is None and not rested(tail, now):
             return  # moved away for a moment
         tail.over = True
         found.records += tail.rest()
-        deleted = self._current is None and tail.hint is None  # and it had been read out
+        deleted = self._current is None and tail.before is None  # and it had been read out
         if tail.size > tail.at or (tail.identity and not deleted):
             found.losses.append(self._loss(tail))
 
@@ -347,18 +439,20 @@ class Trail:
         return f"{self.path}:{tail.lane}:{'' if tail.identity else tail.size}".encode()
 
     def _finish(self, tail: Tail) -> None:
+        node, packed = tail.node, tail.seen if tail.content and tail.content.packed else -1
         self._shelf.drop(tail)
         self.tails.remove(tail)
-        self._looks.pop(tail, None)
+        self._judged.clear()
         self._saved = None
         if tail.identity:
-            self.done.append(tail.known(tail.at))
+            known = tail.found_out()
+            known.node, known.packed = node or known.node, packed
+            self.done.append(known)
 
-    def _generation(self, tail: Tail) -> int:
+    def _generation(self, identity: str) -> int:
         """Tell a file apart from others of this path that have the same first record."""
-        known = [(known.identity, known.generation) for known in self.done]
-        known += [(other.identity, other.generation) for other in self.tails]
-        return max((generation for identity, generation in known if identity == tail.identity), default=-1) + 1
+        known = [*self.done, *self.tails]
+        return max((one.generation for one in known if one.identity == identity), default=-1) + 1
 
     # what a later start needs
 
@@ -367,7 +461,7 @@ class Trail:
         for tail in self.tails:
             tail.settle(ends.get(tail.lane, 0))
         self._saved = None
-        return all(tail.durable >= tail.owed for tail in self.tails)
+        return all(tail.settled for tail in self.tails)
 
     def position(self) -> bytes:
         """Return what is followed, and what was read out."""

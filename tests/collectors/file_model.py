@@ -86,7 +86,7 @@ class Folder:
 
     def _line(self) -> bytes:
         self.count += 1
-        token = b"%x" % self.count
+        token = b"<%x>" % self.count  # no two make a third
         kind = self.chance.randrange(12)
         if kind == 0:
             return token  # tiny
