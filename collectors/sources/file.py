@@ -62,7 +62,7 @@ class FileSource:
 
     def open(self, position: str | None, now: datetime) -> None:
         for path, (live, done) in self._saved(position).items():
-            self._trail(path).resume(live, done)
+            self._trail(path).memory.resume(path, live, done)
         self._list(now)
         for path in list(self._trails):
             trail, siblings = self._trails[path], self._siblings(path)
@@ -97,8 +97,8 @@ class FileSource:
 
     def position(self, journalled: Sequence[Record]) -> str:
         ends = {record.lane: record.end for record in journalled}
-        self._owing = {path for path in self._owing if not self._trails[path].settle(ends)}
-        paths = {path: msgspec.Raw(trail.position()) for path, trail in self._trails.items()}
+        self._owing = {path for path in self._owing if not self._trails[path].memory.settle(ends)}
+        paths = {path: msgspec.Raw(trail.memory.position()) for path, trail in self._trails.items()}
         return msgspec.json.encode({"paths": paths}).decode()
 
     def written(self) -> int | None:

@@ -48,9 +48,9 @@ class Known(msgspec.Struct, array_like=True):
         """Say whether a content holds all that was read of this file. Raises OSError."""
         return self.offset >= 0 and self._same(content) and all(marked(content, *mark) for mark in self.marks[-1:])
 
-    def lies(self, node: Node, packed: int) -> bool:
-        """Say whether this is the gzip'd file that lies there, going by the outside."""
-        return packed >= 0 and (self.node[1], self.packed) == (node[1], packed)
+    def lies(self, node: Node, packed: int, content: Content) -> bool:
+        """Say whether this is the gzip'd file that lies there: it does not change, so its outside tells."""
+        return self.packed == packed and self.node[1] == node[1] and self._same(content)
 
     def shared(self, content: Content) -> int:
         """Return how far a content is proven to be the same, though it does not hold all. Raises OSError."""
