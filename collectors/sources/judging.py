@@ -56,7 +56,7 @@ def noted(place: Place, content: Content, size: int) -> Known:
     data = content.at(0, HEAD)
     head = head_size(data) or len(data)
     marks = [(size, Prefix.of(content, size).mark())] if size > 0 else []
-    packed = place.size if content.packed else -1
+    packed = place[1:] if content.packed else None
     return Known(digest(data[:head]), head, -1, size, marks, node=place.node, packed=packed)
 
 

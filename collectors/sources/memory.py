@@ -57,7 +57,6 @@ class Memory:
         if tail.identity:
             known = tail.found_out()
             known.node = tail.node or known.node
-            known.packed = tail.seen if tail.content and tail.content.packed else -1
             self.done.append(known)
         self.changed()
 

@@ -13,6 +13,7 @@ import msgspec
 from collectors.framing import Lines
 from collectors.sources import Record
 from collectors.sources.content import HEAD, Content, Node, digest, head_size
+from collectors.sources.folders import Place
 from collectors.sources.marks import Prefix, marked
 
 CHUNK: Final = 256 * 1024
@@ -36,7 +37,7 @@ class Known(msgspec.Struct, array_like=True):
     size: int = 0  # as last seen
     node: Node = (0, 0)
     backlog_until: int = 0
-    packed: int = -1  # size of a gzip'd file as it lies there: it does not change
+    packed: tuple[Node, int, int] | None = None  # where a gzip'd file lies, its size and time: it does not change
     real: str = ""  # where it lies, if the path is a symbolic link
 
     @property
@@ -48,9 +49,11 @@ class Known(msgspec.Struct, array_like=True):
         """Say whether a content holds all that was read of this file. Raises OSError."""
         return self.offset >= 0 and self._same(content) and all(marked(content, *mark) for mark in self.marks[-1:])
 
-    def lies(self, node: Node, packed: int, content: Content) -> bool:
-        """Say whether this is the gzip'd file that lies there: it does not change, so its outside tells."""
-        return self.packed == packed and self.node[1] == node[1] and self._same(content)
+    def lies(self, place: Place, content: Content) -> bool:
+        """Say whether this is the gzip'd file that lies there, going by the outside."""
+        if self.packed is None or self.packed[1:] != (place.size, place.changed):
+            return False
+        return self.packed[0][1] == place.node[1] and self._same(content)  # devices are numbered anew at each boot
 
     def shared(self, content: Content) -> int:
         """Return how far a content is proven to be the same, though it does not hold all. Raises OSError."""
@@ -86,6 +89,7 @@ class Tail:
     lines: Lines | None = None  # None until it is known what the file is
     encoding: str = ""  # UTF-16 with its order; else bytes pass as they are
     more: bool = False  # the last read did not come to the end
+    checked: bool = False  # what is open is the file, not another one in its place
     quiet: bool = False  # the last read gave nothing
     over: bool = False  # nothing of it will be read any more
     real: str = ""
@@ -167,12 +171,14 @@ class Tail:
     def intact(self) -> bool:
         """Say whether the file holds what was read of it. Raises OSError."""
         assert self.content is not None
-        if self.content.packed:
-            return True
-        if self.at < self.head:
-            return digest(self.content.at(0, self.head)) == self.identity
-        prefix = Prefix.of(self.content, self.at)
-        return prefix.at == self.at and prefix.mark() == self.front.mark()
+        if not (self.checked and self.content.packed):  # which would have to be uncompressed again
+            whole = self.at >= self.head
+            self.checked = (
+                marked(self.content, self.at, self.front.mark())
+                if whole
+                else digest(self.content.at(0, self.head)) == self.identity
+            )
+        return self.checked
 
     def _prepare(self) -> None:
         """Cut lines from here on, at the newline of the file's encoding."""
@@ -230,7 +236,7 @@ class Tail:
     def close(self) -> None:
         if self.content is not None:
             self.content.close()
-            self.content = None
+            self.content, self.checked = None, False
 
     def _records(self, raws: Sequence[bytes], edges: Sequence[int]) -> list[Record]:
         """Make a record of each line that is not empty, all in the interpreter's C: this is what tailing costs."""

@@ -101,8 +101,8 @@ class Trail:
         self._packed = [place.path for place in places if place.path.endswith(PACKED)]
         nodes = {place.node: place for place in [*places, *([current] if current else [])]}
         self._unfinished.keep(nodes)
-        if any(node not in nodes for node in self._judged):
-            self._judged.clear()  # what they were copies of may be gone
+        if any(not self._was_judged(nodes.get(node)) for node in self._judged):
+            self._judged.clear()  # what others were copies of may be gone, and its inode another's
         for tail in list(self.tails):
             self._find(tail, nodes)
         if self._unknown(nodes):
@@ -154,9 +154,9 @@ class Trail:
         followed = {tail.node for tail in self.tails}
         return [place for place in nodes.values() if place.node not in followed and not self._was_judged(place)]
 
-    def _was_judged(self, place: Place) -> bool:
-        before, _ = self._judged.get(place.node, (None, None))
-        return before is not None and (before.size, before.changed) == (place.size, place.changed)
+    def _was_judged(self, place: Place | None) -> bool:
+        before, _ = self._judged.get(place.node, (None, None)) if place else (None, None)
+        return before is not None and place is not None and before[1:] == place[1:]
 
     def _meet(self, place: Place, nodes: Mapping[Node, Place], now: datetime) -> None:
         """Follow a file that was not followed, or note that there is no need."""
@@ -180,7 +180,7 @@ class Trail:
         """Return whether the content is read: taken over, or begun with."""
         here = place.node == self._current
         ours = here or rotated_of(PurePath(place.path).name, self._name) or self._explicit(place.path)
-        if content.packed and any(known.lies(place.node, place.size, content) for known in self.memory.done):
+        if content.packed and any(known.lies(place, content) for known in self.memory.done):
             return False
         if content.packed and not self._unfinished.ended(place, content, now):
             self._sight.waiting = True
@@ -235,7 +235,7 @@ class Trail:
                 if known.node != place.node:
                     known.node = place.node
                     self.memory.changed()
-                known.packed = place.size if content.packed else -1
+                known.packed = place[1:] if content.packed else None
                 return False
             tail = self.memory.revive(known, place.path)
         return self._take(tail, content, place)
