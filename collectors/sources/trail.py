@@ -109,8 +109,8 @@ class Trail:
             for tail in list(self.tails):
                 self._verify(tail)
             hints = {known.node[1] for known in self.memory.done} | {tail.known().node[1] for tail in self.tails}
-            # first what lies where it lay, then what copies may have been made of
-            order = lambda place: (place.node[1] not in hints, place.node != self._current)  # noqa: E731
+            # first what copies may have been made of, then what lies where it lay
+            order = lambda place: (place.node != self._current, place.node[1] not in hints)  # noqa: E731
             for place in sorted(self._unknown(nodes), key=order):
                 self._meet(place, nodes, now)
         self.tails.sort(key=lambda tail: tail.node is not None and tail.node == self._current)
@@ -195,6 +195,8 @@ class Trail:
         if not here and self._is_copy(content, nodes):
             return False
         proven = shared(missed, content)
+        lies = {node[1] for node in nodes} - {place.node[1]}
+        fits = [one for one in fits if one.known.node[1] not in lies]  # by the first record alone: only where it lay
         if fits and fits[0].known.offset >= proven:
             return self._resume(fits[0], place, content)
         if not ours or (not here and not content.at(0, 1)):
