@@ -47,6 +47,7 @@ class Trail:
         self._sight = Sight()
         self._current: Node | None = None
         self._judged: dict[Node, tuple[Place, Known | None]] = {}  # what needs nothing while it stays so, and why
+        self._unmet: set[int] = set()  # inodes of what is still to be judged in this look
         self._packed: list[str] = []  # what rotation packed in a way that is not read
         self._unfinished = Unfinished()
 
@@ -111,7 +112,10 @@ class Trail:
             hints = {known.node[1] for known in self.memory.done} | {tail.known().node[1] for tail in self.tails}
             # first what copies may have been made of, then what lies where it lay
             order = lambda place: (place.node != self._current, place.node[1] not in hints)  # noqa: E731
-            for place in sorted(self._unknown(nodes), key=order):
+            unknown = sorted(self._unknown(nodes), key=order)
+            self._unmet = {place.node[1] for place in unknown}
+            for place in unknown:
+                self._unmet.discard(place.node[1])
                 self._meet(place, nodes, now)
         self.tails.sort(key=lambda tail: tail.node is not None and tail.node == self._current)
         self.memory.forget(nodes)
@@ -123,6 +127,7 @@ class Trail:
             tail.path, tail.seen = place.path, place.size
             if tail.content is None and not tail.identity:
                 self.tails.remove(tail)  # nothing is known of it but its inode, which may be another's now
+                self._judged.clear()
             elif tail.content is None and place.size < tail.at and not place.path.endswith(".gz"):
                 self._orphan(tail)  # cut: that shows though it may be barred
         elif tail.content is None and tail.node is not None:
@@ -195,8 +200,7 @@ class Trail:
         if not here and self._is_copy(content, nodes):
             return False
         proven = shared(missed, content)
-        lies = {node[1] for node in nodes} - {place.node[1]}
-        fits = [one for one in fits if one.known.node[1] not in lies]  # by the first record alone: only where it lay
+        fits = [one for one in fits if one.known.node[1] not in self._unmet]  # the first record alone proves nothing
         if fits and fits[0].known.offset >= proven:
             return self._resume(fits[0], place, content)
         if not ours or (not here and not content.at(0, 1)):
