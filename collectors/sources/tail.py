@@ -168,6 +168,10 @@ class Tail:
         size = content.size()
         self.copies = [*self.copies[-_COPIES:], (size, Prefix.of(content, size).mark())]
 
+    def shrunk(self, place: Place) -> bool:
+        """Say whether a file is cut: that shows though it may be barred."""
+        return place.size < self.at and not place.path.endswith(".gz")
+
     def intact(self) -> bool:
         """Say whether the file holds what was read of it. Raises OSError."""
         assert self.content is not None

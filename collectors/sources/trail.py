@@ -128,8 +128,8 @@ class Trail:
             if tail.content is None and not tail.identity:
                 self.tails.remove(tail)  # nothing is known of it but its inode, which may be another's now
                 self._judged.clear()
-            elif tail.content is None and place.size < tail.at and not place.path.endswith(".gz"):
-                self._orphan(tail)  # cut: that shows though it may be barred
+            elif tail.content is None and (tail.at <= tail.head + 1 or tail.shrunk(place)):
+                self._orphan(tail)  # cut, or another one that begins the same: it is judged as any other
         elif tail.content is None and tail.node is not None:
             self._orphan(tail)
 
