@@ -48,6 +48,14 @@ class Command(BaseModel):
     mac: str = ""  # HMAC-SHA256 over all the rest, with the key that command line, console and notifier share
 
 
+def fields_of(value: bytes | str) -> dict[str, object] | None:
+    """Return the fields of a record that anybody may have written; None for what is no JSON object, or bottomless."""
+    try:
+        return msgspec.json.decode(value.encode() if isinstance(value, str) else value, type=dict[str, object])
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None
+
+
 def tick(now: datetime) -> bytes:
     """Return the record that says that time passed on a partition where nothing else did."""
     return msgspec.json.encode({"tocsin.schema": SCHEMA, "tocsin.record": "tick", "@timestamp": rfc3339(now)})

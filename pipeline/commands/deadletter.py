@@ -17,7 +17,7 @@ from pipeline.commands.options import config_option, fail, load_config
 from pipeline.commands.people import opened, record
 from pipeline.groups import own_group
 from pipeline.keys import commands_key
-from pipeline.records import Command, DeadLetter
+from pipeline.records import Command, DeadLetter, fields_of
 from pipeline.settings import Config
 from pipeline.signing import Forged, Guard
 from pipeline.streams import COMMANDS, Message, Stream
@@ -109,11 +109,7 @@ def _message(letter: DeadLetter) -> Message:
 
 def _key(letter: DeadLetter) -> str:
     """Return the key that the record had: its host, or nothing."""
-    try:
-        fields = msgspec.json.decode(letter.value.encode(), type=dict[str, object])
-    except msgspec.MsgspecError:
-        return ""
-    return str(fields.get("host.id", ""))
+    return str((fields_of(letter.value) or {}).get("host.id", ""))
 
 
 def _kept(stream: Stream, config: Config) -> list[Kept]:

@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 
 from pipeline.groups import own_group
+from pipeline.records import fields_of
 from pipeline.roles.witnessing import PREFIX, kept
 from pipeline.streams import Stream
 from pipeline.verify.sources import letters
@@ -73,11 +74,9 @@ def _set_aside(stream: Stream) -> Counter[tuple[str, str]]:
     out: Counter[tuple[str, str]] = Counter()
     for _, letter in islice(letters(stream), _LETTERS_MOST):
         if letter.stage == "index" and letter.value:
-            try:
-                fields = msgspec.json.decode(letter.value.encode(), type=dict[str, object])
-            except msgspec.MsgspecError:
-                continue
-            out[str(fields.get("host.id")), str(fields.get("tocsin.source"))] += 1
+            fields = fields_of(letter.value)
+            if fields is not None:
+                out[str(fields.get("host.id")), str(fields.get("tocsin.source"))] += 1
     return out
 
 

@@ -7,14 +7,12 @@ changes nothing, and no gap is invented.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import msgspec
-
 from pipeline.groups import own_group
-from pipeline.records import DeadLetter
+from pipeline.records import DeadLetter, fields_of
 from pipeline.roles.own import OwnEvents
 from pipeline.roles.sound import refuses
 from pipeline.seals import Doubt, Seals
@@ -190,9 +188,5 @@ def refused_letter(message: Stored, doubt: Doubt, now: datetime) -> Message:
 
 
 def _id_of(value: bytes) -> str | None:
-    try:
-        fields: Mapping[str, object] = msgspec.json.decode(value, type=dict[str, object])
-    except msgspec.MsgspecError:
-        return None
-    found = fields.get("event.id")
+    found = (fields_of(value) or {}).get("event.id")
     return found[:64] if isinstance(found, str) else None

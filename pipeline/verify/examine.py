@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from collectors.chain import MAC, sealed_bytes
+from pipeline.records import fields_of
 from pipeline.seals import Seals
 from pipeline.verify.spool import ALTERED, LETTER, SOUND, UNCHECKED
 from rules.event import Fields
@@ -69,10 +67,12 @@ def _unsealed(place: str, host: str, writer: str, seals: Seals, now: datetime) -
 
 def letter(value: str, seals: Seals, now: datetime) -> Placed | None:
     """Return the record of a dead letter, if it is what its writer sealed."""
+    fields = fields_of(value)
+    if fields is None or "event.id" not in fields:
+        return None
     try:
-        fields: Mapping[str, object] = msgspec.json.decode(value.encode())
         found = examine(fields, str(fields["event.id"]), seals, now)  # type: ignore[arg-type]
-    except (msgspec.MsgspecError, KeyError, AttributeError):
+    except (ValueError, TypeError, RecursionError):  # it holds what no record does
         return None
     if isinstance(found, Strange) or found.worth == ALTERED:
         return None

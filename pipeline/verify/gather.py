@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from pipeline.indexes import Found
-from pipeline.records import DeadLetter
+from pipeline.records import DeadLetter, fields_of
 from pipeline.seals import Seals
 from pipeline.verify.anchors import ACTIONS, Statements, stated
 from pipeline.verify.examine import Placed, Strange, examine, id_bytes, letter
@@ -142,13 +142,8 @@ class Gathered:
             self.further += 1
 
     def _claim(self, found: DeadLetter, name: str) -> None:
-        try:
-            fields: Mapping[str, object] = msgspec.json.decode(found.value.encode())
-            writer, epoch, number = (
-                fields.get(one) for one in ("tocsin.writer", "tocsin.chain.epoch", "event.sequence")
-            )
-        except (msgspec.MsgspecError, AttributeError):
-            return
+        fields = fields_of(found.value) or {}
+        writer, epoch, number = (fields.get(one) for one in ("tocsin.writer", "tocsin.chain.epoch", "event.sequence"))
         if isinstance(writer, str) and isinstance(epoch, str) and isinstance(number, int):
             while len(self.claims) >= _CLAIMS_MOST:
                 self.claims.pop(next(iter(self.claims)))

@@ -165,3 +165,11 @@ def test_a_replay_that_nobody_with_the_key_asked_for_hides_no_dead_letter(path: 
 def test_which_ones_must_be_said(path: Path) -> None:
     assert run(path, "deadletter", "replay").exit_code == 2
     assert run(path, "deadletter", "replay", "0-0", "--all").exit_code == 2
+
+
+@pytest.mark.parametrize("value", [b"[1,2]", b'{"host.id":' + b"[" * 5_000 + b"]" * 5_000 + b"}", b'{"event.id":[{}]}'])
+def test_a_hostile_record_in_the_dead_letters_breaks_no_command(path: Path, value: bytes) -> None:
+    put(path, DEADLETTER, letter("400: no", value))
+    assert run(path, "status", "--format", "ndjson").exit_code == 1
+    assert run(path, "verify", "--format", "ndjson").exit_code == 0
+    assert "1 sent through again" in run(path, "deadletter", "replay", "--all").stdout
