@@ -18,6 +18,11 @@ def faults(config: Config) -> Iterator[tuple[Key, str]]:
         yield ("state",), "a path holds no NUL"
     for where, what in source_meaning.faults(config.sources):
         yield ("sources", *where), what
+    if config.host.id != "auto" and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}", config.host.id):
+        yield ("host", "id"), f"{config.host.id!r} is no id; letters, digits and _ . : - only, 128 at most"
+    for name, kept in config.index.keep:
+        if kept is not None and not kept:
+            yield ("index", "keep", name), "keeps nothing: each index would go at once; write 1d or more"
     yield from _servers(config)
     yield from _console(config)
     yield from _receivers(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ def check(path: Path | None, offline: bool) -> None:
         *_rules(config),
         *_routes(config),
         *_commands(config),
+        *_files(config),
         *_templates(config),
     ]
     if not offline:
@@ -125,6 +127,20 @@ def _commands(config: Config) -> Iterator[Finding]:
         yield Finding(False, str(error))
     else:
         yield Finding(True, f"commands are signed with {config.commands.key_file}")
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    """What is read or written beside the state folder, and would be missed only later."""
+    secret = config.console.slack_signing_secret_file
+    if secret is not None and not os.access(secret.expanduser(), os.R_OK):
+        yield Finding(False, f"console.slack_signing_secret_file: {secret} cannot be read")
+    anchors, enrolled = config.chain.anchor_file, config.chain.enrolled
+    if anchors is not None and not os.access(anchors.expanduser().parent, os.W_OK):
+        yield Finding(False, f"chain.anchor_file: {anchors.parent} is no folder that can be written to")
+    if enrolled is not None:
+        place = enrolled.expanduser()
+        if not os.access(place if place.exists() else place.parent, os.W_OK):
+            yield Finding(False, f"chain.enrolled: {enrolled} is no folder that can be written to")
 
 
 def _templates(config: Config) -> Iterator[Finding]:

@@ -115,3 +115,22 @@ def test_a_demo_without_rules_is_misuse(tmp_path: Path) -> None:
     done = asked("demo", "--fast", "--rules", "/no/such", "--state", str(tmp_path / "demo"))
     assert done.exit_code == 2
     assert "/no/such:1: cannot be read: No such file or directory" in done.output
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ('host: {id: "web 1/collect"}', "tocsin.yml:3: host.id: 'web 1/collect' is no id"),
+        ("index: {keep: {auth: 0d}}", "tocsin.yml:3: index.keep.auth: keeps nothing"),
+        ("chain: {anchor_file: /nowhere/anchors}", "chain.anchor_file: /nowhere is no folder"),
+        ("chain: {enrolled: /nowhere/escrow}", "chain.enrolled: /nowhere/escrow is no folder"),
+        (
+            "console: {slack_signing_secret_file: /nowhere}",
+            "console.slack_signing_secret_file: /nowhere cannot be read",
+        ),
+    ],
+)
+def test_what_would_fail_later_is_told_by_check(tmp_path: Path, more: str, told: str) -> None:
+    done = asked("check", "--offline", "-c", config(tmp_path, more))
+    assert done.exit_code == 1
+    assert told in done.output
