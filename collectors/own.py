@@ -37,10 +37,19 @@ def own_event(
 
 
 def loss_event(loss: Loss, source: str, host: Host, now: datetime) -> dict[str, Value]:
-    """Return the gap record: what of a source is gone, and how much where that is known."""
+    """Return the gap record: what of a source is gone, and how much where that is known.
+
+    A loss of no record at all is none: it tells that readers were set back, and read again what they had read.
+    """
     fields: dict[str, Value] = {"tocsin.source": source}
     if loss.records is not None:
         fields["tocsin.lost.records"] = loss.records
     if loss.size_bytes is not None:
         fields["tocsin.lost.bytes"] = loss.size_bytes
-    return own_event("loss-gap", loss.reason, host, now, origin=loss.origin, fields=fields)
+    action = "loss-gap" if is_gap(loss) else "reader-back"
+    return own_event(action, loss.reason, host, now, origin=loss.origin, fields=fields)
+
+
+def is_gap(loss: Loss) -> bool:
+    """Say whether anything is gone, or may be."""
+    return loss.records != 0 or bool(loss.size_bytes)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from collectors.assemble import Environments, Host, assemble, parts
-from collectors.own import loss_event, own_event
+from collectors.own import is_gap, loss_event, own_event
 from collectors.sources import Ending, Loss, Perishable, Record
 from pipeline.chaining import Sealing
 from pipeline.feeds import Counts, Feed
@@ -187,10 +187,11 @@ class Collect:
     def _gaps(self, source: str, counts: Counts, losses: Sequence[Loss], now: datetime) -> list[dict[str, Value]]:
         """Count what is known to be gone, and return a record for each gap."""
         for loss in losses:
-            _log.warning("lost: %s", loss.reason, extra={"role": self.name})
+            said = "lost: %s" if is_gap(loss) else "%s"
+            _log.warning(said, loss.reason, extra={"role": self.name})
             counts.lost += loss.records or 0
             counts.lost_bytes += loss.size_bytes or 0
-            counts.gaps += 1
+            counts.gaps += is_gap(loss)
         return [loss_event(loss, source, self._host, now) for loss in losses]
 
     def _row(self, priority: str, fields: dict[str, Value]) -> tuple[str, bytes]:

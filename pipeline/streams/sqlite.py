@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import blake2b
 from math import ceil
 from pathlib import Path
 
@@ -152,20 +153,30 @@ class SqliteStream:
 
     def _set_back(self, places: Sequence[Place]) -> None:
         """Readers cannot stand where nothing is: records that they had read are gone, and others will come there."""
-        for topic, reader, following, committed in places:
-            if topic in self._topics and following > self.journal.end(topic):
-                self._offsets.put([(topic, reader, self._within(topic, reader, following), committed)])
+        ends = {topic: self.journal.end(topic) for topic in self._topics}
+        beyond = [place for place in places if place[2] > ends.get(place[0], place[2])]
+        if beyond:
+            self._note_back([(topic, reader, following) for topic, reader, following, _ in beyond], ends)
+            self._offsets.put([(topic, reader, ends[topic], committed) for topic, reader, _, committed in beyond])
 
     def _within(self, topic: str, reader: str, offset: int) -> int:
         end = self.journal.end(topic)
         if offset <= end:
             return offset
-        reason = (
-            f"{self._folder}: {reader} had read {topic} up to {offset}, and the journal ends at {end}: its end was "
-            "cut, or an older copy put in its place. Reading goes on at the end; what is read again has the same id"
-        )
-        self.journal.note([Loss(f"journal:beyond:{topic}:{end}-{offset}".encode(), reason, records=offset - end)])
+        self._note_back([(topic, reader, offset)], {topic: end})
         return end
+
+    def _note_back(self, beyond: Sequence[tuple[str, str, int]], ends: Mapping[str, int]) -> None:
+        """Tell that the journal went back. What its readers had read is not lost to them, and nobody knows of more."""
+        stood = ", ".join(
+            f"{reader} had read {topic} up to {at}, and it ends at {ends[topic]}" for topic, reader, at in beyond
+        )
+        reason = (
+            f"{self._folder}: the journal went back: {stood}. Its end was cut, or an older copy put in its place. "
+            "Reading goes on at the end; what is read again has the same id"
+        )
+        origin = blake2b(stood.encode(), digest_size=12).hexdigest()
+        self.journal.note([Loss(f"journal:beyond:{origin}".encode(), reason, records=0)])
 
     def _from(self, topic: str, offset: int, limit: int) -> list[Stored]:
         if topic != STATE:

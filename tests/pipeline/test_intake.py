@@ -188,6 +188,16 @@ def test_what_the_journal_itself_lost_is_recorded_and_then_no_longer_found(tmp_p
     assert bench.files.journal.findings() == []
 
 
+def test_readers_that_were_set_back_are_told_of_and_count_as_no_loss(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [])
+    bench.files.journal.note([Loss(b"journal:beyond:x", "the journal went back", records=0)])
+    bench.steps(2)
+    told = [one for one in bench.events("first") if one.get("tocsin.source") == "journal"]
+    assert [(one["event.action"], one["message"]) for one in told] == [("reader-back", "the journal went back")]
+    counts = msgspec.json.decode(bench.files.positions()["count:journal"])
+    assert (counts["lost"], counts["gaps"]) == (0, 0)
+
+
 def test_one_source_with_a_backlog_does_not_keep_the_others_from_their_turn(tmp_path: Path) -> None:
     sources = [Lines(name, 6_000) for name in ("a", "b", "c")]
     bench = Bench(tmp_path, [feed(source, "normal") for source in sources], limit=2**30)
