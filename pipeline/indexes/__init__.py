@@ -31,6 +31,7 @@ class Refused:
 
     document: Document
     reason: str
+    repeats: bool = False  # its id is taken by what was sealed under another number (repeats.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Index(Protocol):
     """Stores documents once by id and finds them again. One instance serves one thread."""
 
     def put(self, documents: Sequence[Document]) -> Sequence[Refused]:
-        """Return what can never be stored, once all the rest is stored. A repeat of an id changes nothing.
+        """Return what can never be stored, once all the rest is stored. A repeat of an id changes nothing, and is told
+        where its seal is another.
 
         Raises IndexUnavailable when a retry may help.
         """

@@ -20,6 +20,7 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 from pipeline.indexes import Document, Found, IndexUnavailable, Page, Query, Refused
 from pipeline.indexes.mapping import KINDS, LONGEST, ODD, VERSION, template
+from pipeline.indexes.repeats import another, sealed
 from pipeline.search.to_elasticsearch import candidates
 from rules.evaluate import compiled
 from rules.event import CLASSES, Event, EventClass, Fields, Scalar, Value, instant, rfc3339
@@ -152,14 +153,27 @@ class ElasticsearchIndex:
         if len(items) != len(documents):
             raise IndexUnavailable(f"bulk answered {len(items)} of {len(documents)} documents")
         again: list[str] = []
+        there: list[Document] = []
         for (document, _), item in zip(documents, items, strict=True):
             status, error = item["create"]["status"], item["create"].get("error", {})
             if status in _REFUSALS:
                 yield Refused(document, f"{error.get('type')}: {error.get('reason')}")
+            elif status == 409 and sealed(document):
+                there.append(document)
             elif status != 409 and status >= 300:
                 again.append(f"{status} {error.get('type')}: {error.get('reason')}")
         if again:
             raise IndexUnavailable(f"{len(again)} of {len(documents)} documents were not taken: {again[0]}")
+        if there:
+            yield from self._others(there)
+
+    def _others(self, documents: Sequence[Document]) -> Iterator[Refused]:
+        """Yield those of them under whose ids another record is stored."""
+        places = [{"_index": self._name(one.event_class, _day(one.time)), "_id": one.id} for one in documents]
+        answer = self._client.mget(docs=places)
+        for document, found in zip(documents, answer["docs"], strict=True):
+            if found.get("found") and another(found["_source"], document):
+                yield Refused(document, "another record has its id", repeats=True)
 
     def _candidates(self, query: Query) -> Iterator[Fields]:
         """Yield the documents that may be hits, newest first."""

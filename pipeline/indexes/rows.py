@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,6 +12,7 @@ import msgspec
 
 from pipeline.indexes import Document, Refused
 from pipeline.indexes.packing import BLOCK, Packer, dictionary_of
+from pipeline.indexes.repeats import another, sealed
 from pipeline.search.words import Word, text_for_words
 from rules.event import Fields, Value, instant
 from rules.patterns import fold
@@ -67,15 +69,17 @@ class File:
         self._packers: dict[int, Packer] = {}
         self._block: tuple[int, list[bytes]] = (0, [])  # the one unpacked last, and the number of its first document
 
-    def store(self, documents: Sequence[Readable]) -> None:
-        """Store in one transaction what is not there yet."""
+    def store(self, documents: Sequence[Readable]) -> list[Document]:
+        """Store in one transaction what is not there yet; return what is there as another record."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            self._insert(documents)
+            there = self._insert(documents)
             self.connection.execute("COMMIT")
+            return [one for one in there if sealed(one) and self._another(one)]
         except BaseException:
             self.connection.execute("ROLLBACK")
             self._packers.clear()  # one of them may have been rolled back
+            self._block = (0, [])
             raise
 
     def document(self, n: int) -> bytes:
@@ -99,7 +103,15 @@ class File:
     def close(self) -> None:
         self.connection.close()
 
-    def _insert(self, documents: Sequence[Readable]) -> None:
+    def _another(self, document: Document) -> bool:
+        found = self.connection.execute("SELECT n FROM hits WHERE id = ?", (document.id,)).fetchone()
+        try:
+            return found is not None and another(self.document(found[0]), document)
+        except (zlib.error, msgspec.MsgspecError, TypeError, IndexError):
+            return True  # what is there cannot be read
+
+    def _insert(self, documents: Sequence[Readable]) -> list[Document]:
+        """Insert, and return those whose ids were there before."""
         (first,) = self.connection.execute("SELECT coalesce(max(n), 0) + 1 FROM hits").fetchone()
         done = self.connection.executemany(INSERT_HIT, [hit(n, *one) for n, one in enumerate(documents, first)])
         new: Sequence[tuple[int, Readable]] = list(enumerate(documents, first))
@@ -109,6 +121,8 @@ class File:
         self.connection.executemany(INSERT_WORDS, [(n, text_for_words(one[1])) for n, one in new])
         number = self._dictionary(first, [document.value for document, _ in documents])
         self.connection.executemany(INSERT_DOCUMENT, self._blocks(number, new))
+        fresh = {n for n, _ in new} if len(new) < len(documents) else None
+        return [] if fresh is None else [one for n, (one, _) in enumerate(documents, first) if n not in fresh]
 
     def _blocks(self, dictionary: int, documents: Sequence[tuple[int, Readable]]) -> Iterator[tuple[int, int, bytes]]:
         """Yield blocks of documents whose numbers follow each other."""

@@ -45,7 +45,8 @@ class SqliteIndex:
             rows = list(readable(group, refused))
             if rows:
                 with _mapped(name):
-                    self._file(name).store(rows)
+                    there = self._file(name).store(rows)
+                refused += [Refused(one, "another record has its id", repeats=True) for one in there]
         return refused
 
     def search(self, query: Query) -> Page:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.indexes import Document, Index, Refused
 from pipeline.indexes.documents import document
+from pipeline.indexes.repeats import repeat
 from pipeline.records import DeadLetter
 from pipeline.roles.sound import Sound
 from pipeline.streams import ALERTS, DEADLETTER, EVENTS, INCIDENTS, Message, Stored, Stream
@@ -63,7 +64,7 @@ class Indexer:
             if found is not None:
                 documents.append(found)
                 origins[found.id] = record
-        letters += [_letter_of(refused, origins, now) for refused in self._index.put(documents)]
+        letters += [_letter_of(refused, origins, now) for refused in self._put(documents, origins)]
         if letters:
             self._stream.append(DEADLETTER, letters)
         self._commit()
@@ -71,6 +72,17 @@ class Indexer:
 
     def close(self) -> None:
         """The stream and the index are the caller's."""
+
+    def _put(self, documents: Sequence[Document], origins: dict[str, Stored]) -> Iterator[Refused]:
+        """Put, and yield what is refused. What was read again under another number is kept beside what is there."""
+        beside: list[Document] = []
+        for one in self._index.put(documents):
+            if one.repeats:
+                beside.append(repeat(one.document))
+                origins[beside[-1].id] = origins[one.document.id]
+            else:
+                yield one
+        yield from self._index.put(beside) if beside else ()
 
     def _taken(self, record: Stored) -> bool:
         return self._sound is None or record.topic != EVENTS or self._sound(record)

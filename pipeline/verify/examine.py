@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 from collectors.chain import MAC, sealed_bytes
+from pipeline.indexes.repeats import REPEAT, repeated
 from pipeline.records import fields_of
 from pipeline.seals import Seals
 from pipeline.verify.spool import ALTERED, LETTER, SOUND, UNCHECKED
+from pipeline.verify.spool import REPEAT as REPEATED
 from rules.event import Fields
 
 Worth: TypeAlias = int
@@ -45,6 +47,13 @@ def examine(fields: Fields, place: str, seals: Seals, now: datetime) -> Placed |
     host, writer, mac = fields.get("host.id"), fields.get("tocsin.writer"), fields.get(MAC)
     epoch, number = fields.get("tocsin.chain.epoch"), fields.get("event.sequence")
     name = fields.get("event.id")
+    if mac is None and REPEAT in fields:
+        kept = letter(repeated(fields[REPEAT]), seals, now)
+        return (
+            Strange("inserted", place, str(host), "it keeps no record")
+            if kept is None
+            else replace(kept, worth=REPEATED)
+        )
     if host is None and writer is None:
         return Strange("ours", place, "", "")
     if not isinstance(host, str) or not isinstance(writer, str):
@@ -65,7 +74,7 @@ def _unsealed(place: str, host: str, writer: str, seals: Seals, now: datetime) -
     return Strange("inserted", place, host, "it bears no seal, and its host is enrolled")
 
 
-def letter(value: str, seals: Seals, now: datetime) -> Placed | None:
+def letter(value: str | bytes, seals: Seals, now: datetime) -> Placed | None:
     """Return the record of a dead letter, if it is what its writer sealed."""
     fields = fields_of(value)
     if fields is None or "event.id" not in fields:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from collectors.chain import Link
-from pipeline.verify.spool import ALTERED, LETTER, UNCHECKED, Row
+from pipeline.verify.spool import ALTERED, LETTER, REPEAT, UNCHECKED, Row
 
 Kind: TypeAlias = Literal["missing", "altered", "doubled", "cut", "head"]
 MOST: Final = 1_000  # findings of one chain that are kept one by one
@@ -95,7 +95,7 @@ def judge(rows: Iterable[Row], anchors: Sequence[Anchor], *, start: int, kept: i
 def _again(found: Judgement, last: Row, row: Row) -> None:
     if row.mac != last.mac:
         found.add(Finding("doubled", row.number, row.number, row.id.hex(), "two records bear this number"))
-    elif LETTER not in (row.worth, last.worth):
+    elif not {REPEAT, LETTER} & {row.worth, last.worth}:
         found.add(Finding("doubled", row.number, row.number, row.id.hex(), "the record is stored twice"))
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from typing import IO, Final
 
-SOUND, UNCHECKED, LETTER, ALTERED = range(4)  # LETTER: sound, and kept in the dead letters
+SOUND, UNCHECKED, REPEAT, LETTER, ALTERED = range(5)
+# sound, but kept elsewhere: REPEAT beside the same event under another number, LETTER in the dead letters
 _ROW: Final = struct.Struct(">IQB16s16sIB")
 _RUN: Final = 400_000  # rows in memory
 

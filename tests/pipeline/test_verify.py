@@ -22,6 +22,8 @@ from pipeline.chaining import KeyFile, Sealing
 from pipeline.config import load
 from pipeline.enrolled import Enrolment, write
 from pipeline.escrow import open_sound, open_witness
+from pipeline.indexes import Document
+from pipeline.indexes.repeats import repeat
 from pipeline.indexes.rows import File, decode
 from pipeline.records import DeadLetter
 from pipeline.roles.detect import Detect
@@ -332,8 +334,6 @@ def test_an_anchor_in_a_file_elsewhere_names_a_tail_that_is_gone_everywhere(
 def test_a_record_that_is_inserted_is_named(archive: Archive, machine: Machine) -> None:
     machine.event()
     deliver(archive, machine.sent)
-    from pipeline.indexes import Document
-
     stamp = rfc3339(machine.now)
     value = {"@timestamp": stamp, "event.id": "f" * 32, "host.id": "h1", "tocsin.writer": "h1/collect/first/auth"}
     index = app.open_index(archive.config)
@@ -457,3 +457,17 @@ def test_an_index_that_is_away_is_said_and_nothing_is_concluded(tmp_path: Path) 
     assert done.exit_code == 1
     assert "Elasticsearch: ConnectionError" in done.stderr
     assert "summary" not in done.stdout
+
+
+def test_what_was_read_again_under_new_numbers_is_not_missing(archive: Archive, machine: Machine) -> None:
+    names = [machine.event() for _ in range(3)]
+    machine.count = 0
+    assert [machine.event() for _ in range(3)] == names
+    for _ in range(2):
+        deliver(archive, machine.sent)
+    assert archive.findings() == []
+    assert archive.findings("--since", rfc3339(machine.now)) == []
+    kept = [repeat(Document(names[1], "auth", machine.now, value)).id for value in machine.sent]
+    archive.attack.edit(kept[5], "tocsin.repeat", "eA==")
+    archive.attack.delete(kept[4])
+    assert archive.findings() == [("missing", 4, 5), ("inserted", None, None)]
