@@ -80,7 +80,7 @@ def judge(rows: Iterable[Row], anchors: Sequence[Anchor], *, start: int, kept: i
         found.unchecked += row.worth == UNCHECKED
         found.first = found.first or row.number
         hole = (expected or row.number, row.number - 1)
-        if hole[0] <= hole[1] and any(_gone(one, kept) for one in (last, row) if one is not None):
+        if hole[0] <= hole[1] and _gone(last, row, kept):
             found.unknown.append(f"numbers {hole[0]} to {hole[1]}: they may be older than what is kept")
             hole = (row.number, row.number - 1)
         held = _passed(found, *hole, held)
@@ -131,8 +131,15 @@ def _end(found: Judgement, expected: int, held: Sequence[Row], anchors: Sequence
         _missing(found, "cut", start, furthest.number, f"{furthest.where} says that it went to {furthest.number}")
 
 
-def _gone(row: Row, kept: int) -> bool:
-    return row.old or row.day <= kept
+def _gone(last: Row | None, row: Row, kept: int) -> bool:
+    """Whether retention can have taken what stood between the two.
+
+    Each log is read in the order of its days. So what stood there can be older than both only where nothing comes
+    before, or where another log began that had been written long before it was first read.
+    """
+    if row.day <= kept or (last is not None and last.day <= kept):
+        return True
+    return row.old and (last is None or row.day < last.day)
 
 
 def _say(found: Judgement, start: int, anchors: Sequence[Anchor]) -> None:
