@@ -72,7 +72,7 @@ def _verified(
     seen: dict[tuple[str, str], int] = {}
     try:
         with closing(app.open_stream(config)) as stream:
-            seen = sources.witnessed(stream) if until is None else {}
+            seen = sources.witnessed(stream, said.faults) if until is None else {}
             sources.take_letters(stream, gathered)
     except StreamUnavailable as error:
         said.faults.append(f"the stream is away ({error}): dead letters count as missing")

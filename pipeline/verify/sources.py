@@ -16,7 +16,7 @@ from pipeline.enrolling import escrow
 from pipeline.groups import own_group
 from pipeline.indexes import Index, Query, Retained
 from pipeline.indexes.retention import first_kept
-from pipeline.records import DeadLetter
+from pipeline.records import DeadLetter, fields_of
 from pipeline.roles.witnessing import PREFIX, kept
 from pipeline.seals import Seals
 from pipeline.settings import Config
@@ -29,6 +29,7 @@ from rules.event import CLASSES, Fields
 from rules.predicate import And, Compare, Field, Text
 
 _EMPTY_READS = 30
+_WAITING_MOST = 500_000  # records that the index has still to take, of which we look for the numbers
 _LOOK_UPS = 10_000  # records of one gap that are looked for outside of the bounds
 _FULL = 0.8  # of the index's limit: beyond it, days may have gone before their time
 
@@ -80,15 +81,42 @@ def take_letters(stream: Stream, gathered: Gathered) -> None:
             gathered.letter(letter, name)
 
 
-def witnessed(stream: Stream) -> dict[tuple[str, str], int]:
-    """Return how far the centre saw each chain; nothing while the index is behind. Raises StreamUnavailable."""
-    committed, ends = stream.committed(EVENTS, "index"), stream.ends(EVENTS)
-    if any(committed.get(partition, 0) < end for partition, end in ends.items()):
-        return {}
+def witnessed(stream: Stream, faults: list[str]) -> dict[tuple[str, str], int]:
+    """Return how far the centre saw each chain that the index has been given. Raises StreamUnavailable."""
     out: dict[tuple[str, str], int] = {}
     for message in kept(stream, own_group("verify")):
         if message.value and "/" in message.key.removeprefix(PREFIX):
             out |= _chains(message)
+    waiting = _waiting(stream)  # read after the witness's numbers: nothing that it saw is beyond
+    if waiting is None:
+        faults.append("the index is too far behind: a tail that was cut shows by an anchor only; call again later")
+        return {}
+    return {chain: min(number, waiting.get(chain, number + 1) - 1) for chain, number in out.items()}
+
+
+def _waiting(stream: Stream) -> dict[tuple[str, str], int] | None:
+    """Return the first number of each chain that the index has still to take; None if that is too much to read."""
+    committed, ends = stream.committed(EVENTS, "index"), stream.ends(EVENTS)
+    at = {partition: committed.get(partition, 0) for partition in ends}
+    out: dict[tuple[str, str], int] = {}
+    if sum(end - at[partition] for partition, end in ends.items()) > _WAITING_MOST:
+        return None
+    group, empty = own_group("waiting"), 0
+    if any(at[partition] < end for partition, end in ends.items()):
+        stream.seek(EVENTS, group, at)
+    while any(at[partition] < end for partition, end in ends.items()):
+        batch = stream.read(EVENTS, group, 5_000, 0.5)
+        empty = 0 if batch.messages or batch.missing else empty + 1
+        if empty > _EMPTY_READS:
+            return None
+        for partition, count in batch.missing.items():
+            at[partition] = at.get(partition, 0) + count
+        for message in batch.messages:
+            at[message.partition] = message.offset + 1
+            fields = fields_of(message.value) or {}
+            writer, epoch, number = map(fields.get, ("tocsin.writer", "tocsin.chain.epoch", "event.sequence"))
+            if isinstance(writer, str) and isinstance(epoch, str) and type(number) is int:
+                out[writer, epoch] = min(number, out.get((writer, epoch), number))
     return out
 
 

@@ -471,3 +471,25 @@ def test_what_was_read_again_under_new_numbers_is_not_missing(archive: Archive, 
     archive.attack.edit(kept[5], "tocsin.repeat", "eA==")
     archive.attack.delete(kept[4])
     assert archive.findings() == [("missing", 4, 5), ("inserted", None, None)]
+
+
+def test_a_record_that_is_deleted_beside_an_old_logs_is_named(archive: Archive, machine: Machine) -> None:
+    names = [machine.event(**{"tocsin.backlog": True}) for _ in range(10)]
+    deliver(archive, machine.sent)
+    archive.attack.delete(names[4])
+    assert archive.findings() == [("missing", 5, 5)]
+
+
+def test_a_tail_is_missed_while_the_index_is_behind(archive: Archive, machine: Machine) -> None:
+    names = [machine.event() for _ in range(20)]
+    deliver(archive, machine.sent)
+    machine.event(kind="db")
+    machine.event()
+    stream = app.open_stream(archive.config)
+    stream.append(EVENTS, [Message("h1", value) for value in machine.sent[-2:]])
+    detect = Detect(stream, load_rules([], {}), engine="test", witness=open_witness(archive.config, stream, app.now()))
+    detect.step(app.now())
+    stream.close()
+    assert archive.findings() == []
+    archive.attack.delete(names[-1])
+    assert archive.findings() == [("cut", 20, 20)]
