@@ -1,7 +1,7 @@
 """`offsets.db`: what each group has read of the embedded stream, and its compacted topic, one row a key.
 
 Every row carries a checksum. A file that is damaged is made anew of what can still be read: a reader whose place is
-lost begins at the oldest kept record, which repeats things and loses none.
+lost begins at the oldest kept record, which repeats things and loses none. So it is where the file itself is gone.
 """
 
 from __future__ import annotations
@@ -34,15 +34,19 @@ _StateRow = tuple[int, int, bytes, bytes, int]
 
 
 class Offsets:
-    """One instance serves one thread. `locked` keeps others from rebuilding the file at the same time."""
+    """One instance serves one thread. `locked` keeps others from rebuilding the file at the same time.
+
+    `reached` says how far the journal is, 0 if nothing was appended yet: the file is there before the first record.
+    """
 
     def __init__(
         self,
         path: Path,
         locked: Callable[[], AbstractContextManager[None]],
         note: Callable[[Sequence[Loss]], None],
+        reached: Callable[[], int],
     ) -> None:
-        self._path, self._locked, self._note = path, locked, note
+        self._path, self._locked, self._note, self._reached = path, locked, note, reached
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
@@ -88,12 +92,23 @@ class Offsets:
 
     def _opened(self) -> sqlite3.Connection:
         """Return the connection to the file that bears the name now: another may have made it anew."""
+        if not self._path.exists():
+            self._remake()
         inode = self._path.stat().st_ino if self._path.exists() else 0
         if self._connection is None or inode != self._inode:
             self.close()
             self._connection = _connect(self._path)
             self._inode = self._path.stat().st_ino
         return self._connection
+
+    def _remake(self) -> None:
+        """Make a file where there is none; that there was one before is told."""
+        with self._locked():
+            reached = self._reached()
+            if reached and not self._path.exists():  # looked at in this order: another may be the first to append
+                self._note([_gone(self._path, reached)])
+                repair.unlink(self._path)  # a write-ahead log that lost its file must not find this one
+                _connect(self._path).close()
 
     def _rebuild(self) -> None:
         inode = self._inode
@@ -208,3 +223,11 @@ def _loss(path: Path, file: bytes, readers: Sequence[str]) -> Loss:
         "starts at the oldest kept record; what comes twice has the same id. Look at the disk's health"
     )
     return Loss(b"offsets:%d" % crc32c(file), reason)
+
+
+def _gone(path: Path, reached: int) -> Loss:
+    reason = (
+        f"{path}: the file is gone, and with it where every reader stood and what rules had counted. Readers begin at "
+        "the oldest kept record; what comes twice has the same id. Find out who removed it"
+    )
+    return Loss(b"offsets:gone:%d" % reached, reason, records=0)

@@ -43,7 +43,7 @@ class SqliteStream:
         self._next: dict[tuple[str, str], int] = {}
         with self._mapped():
             self.journal = Journal(folder, topics, segment_seconds=segment_seconds, segment_bytes=size)
-            self._offsets = Offsets(folder / "offsets.db", self.journal.locked, self.journal.note)
+            self._offsets = Offsets(folder / "offsets.db", self.journal.locked, self.journal.note, self._reached)
             self._set_back(self._offsets.places())
 
     def append(self, topic: str, messages: Sequence[Message]) -> None:
@@ -150,6 +150,10 @@ class SqliteStream:
         for topic, _, following, _ in self._offsets.places():
             read[topic] = min(following, read.get(topic, following))
         return {topic: self.journal.end(topic) for topic in self._topics if topic not in read} | read
+
+    def _reached(self) -> int:
+        """Return a number that is 0 as long as nothing was ever appended, and grows with what is."""
+        return sum(self.journal.end(topic) for topic in self._topics)
 
     def _set_back(self, places: Sequence[Place]) -> None:
         """Readers cannot stand where nothing is: records that they had read are gone, and others will come there."""

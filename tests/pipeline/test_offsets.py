@@ -54,6 +54,31 @@ def test_a_reader_goes_on_where_it_stood_if_its_row_can_still_be_read(tmp_path: 
     assert state_of(stream) == {"a": b"4", "b": b"2", "c": b"3"}
 
 
+@pytest.mark.parametrize("open_meanwhile", [False, True])
+def test_a_file_that_was_removed_is_told_of_once_and_its_readers_begin_at_the_oldest_record(
+    tmp_path: Path, open_meanwhile: bool
+) -> None:
+    one, other = filled(tmp_path), SqliteStream(tmp_path)
+    if not open_meanwhile:
+        one.close()
+        other.close()
+    for path in tmp_path.glob("offsets.db*"):
+        path.unlink()
+    if not open_meanwhile:
+        one, other = SqliteStream(tmp_path), SqliteStream(tmp_path)
+    assert [stream.committed(EVENTS, "detect") for stream in (one, other)] == [{}, {}]
+    assert [message.value for message in one.read(EVENTS, "detect", 100, 0).messages] == [b"%d" % n for n in range(10)]
+    (told,) = one.journal.findings()
+    assert "offsets.db: the file is gone" in told.reason
+    assert told.records == 0
+
+
+def test_a_first_start_misses_no_file(tmp_path: Path) -> None:
+    SqliteStream(tmp_path).close()
+    SqliteStream(tmp_path).append(EVENTS, numbered(1))
+    assert SqliteStream(tmp_path).journal.findings() == []
+
+
 def test_who_has_the_old_file_open_goes_on_in_the_new_one(tmp_path: Path) -> None:
     other = filled(tmp_path)
     other.close()
