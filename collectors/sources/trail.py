@@ -319,6 +319,7 @@ class Trail:
     def _ready(self, tail: Tail, now: datetime) -> bool:
         """Return whether the file is open and it is known what it is."""
         if self._sight.opened(tail) is None:
+            self._judged.clear()  # a copy of it may be all that can be read
             return False
         self._shelf.use(tail)
         if tail.generation < 0:
