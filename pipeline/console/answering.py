@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -172,12 +172,18 @@ def _command(action: str, incident: Incident, who: _Who, now: datetime) -> Comma
     arguments: dict[str, Value] = {"incident": incident.id}
     if action == "silence":
         arguments = {
-            "id": who.nonce[:8],
+            "id": _silence_id(incident, who, now),
             "matchers": [str(one) for one in matchers_of(incident)],
             "ends": rfc3339(now + _SILENCE),
             "reason": f"silenced for an hour from the page of {incident.id}",
         }
     return Command(verb=action, person=who.person, proof=who.proof, time=now, arguments=arguments, nonce=who.nonce)
+
+
+def _silence_id(incident: Incident, who: _Who, now: datetime) -> str:
+    """Return the same name within an hour: who presses again makes it longer, and no second one."""
+    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hashlib.sha256(f"{incident.id}\0{who.person}\0{rfc3339(hour)}".encode()).hexdigest()[:8]
 
 
 def matchers_of(incident: Incident) -> Sequence[Matcher]:

@@ -162,6 +162,17 @@ def test_a_silence_from_a_page_covers_that_incident_for_an_hour_and_no_other(pag
     assert said.arguments["ends"] == "2026-11-22T03:14:00.000000Z"
 
 
+def test_a_silence_that_is_pressed_twice_is_one_silence(paged: Place) -> None:
+    paged.press("Silence 1 h")
+    paged.desk.settle()
+    paged.desk.now += timedelta(minutes=5)
+    paged.press("Silence 1 h", at=AT + 300)
+    paged.desk.settle()
+    first, second = (said.arguments for said in paged.commands())
+    assert first["id"] == second["id"]
+    assert second["ends"] == "2026-11-22T03:19:00.000000Z"
+
+
 def test_explain_answers_only_who_pressed_and_commands_nothing(paged: Place) -> None:
     paged.press("Explain")
     assert "tocsin explain" in paged.said()
