@@ -14,6 +14,7 @@ from collectors.chain import Chain, Key
 from notifiers.route import labels_of
 from notifiers.silence import Silences, silence
 from pipeline import rulesets
+from pipeline import testimony as testifying
 from pipeline.chaining import KeyFile, Sealing
 from pipeline.enrolled import Enrolled, Enrolment, write
 from pipeline.indexes.sqlite import SqliteIndex
@@ -26,7 +27,6 @@ from pipeline.roles.witnessing import Witnessing
 from pipeline.seals import Seals
 from pipeline.streams import ALERTS, DEADLETTER, EVENTS, MATCHES, Batch, Message
 from pipeline.streams.sqlite import SqliteStream
-from pipeline.testimony import Testimony
 from rules.alert import Alert
 from rules.event import Value, rfc3339
 from rules.ruleset import RuleSet, load
@@ -86,7 +86,7 @@ class Centre:
         self.stream = Quick(folder / "stream")
         enrolled = Enrolled.of(folder / "enrolled")
         seals = Seals(enrolled.get, enrolled.refresh)
-        testimony = Testimony(CENTRE, lambda host: "db-7" if host == "h1" else "")
+        testimony = testifying.Testimony(CENTRE, lambda host: "db-7" if host == "h1" else "")
         keys = KeyFile(folder / "detect.key")
         if keys.read() is None:
             keys.write(Key(0, OWN), 0, sync=False)

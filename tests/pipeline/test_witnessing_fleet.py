@@ -11,6 +11,7 @@ import pytest
 
 from collectors.assemble import Host
 from collectors.chain import Chain, Key
+from pipeline import testimony as testifying
 from pipeline.chaining import KeyFile, Sealing
 from pipeline.enrolled import Enrolment
 from pipeline.roles.detect import Detect
@@ -18,7 +19,6 @@ from pipeline.roles.own import OwnEvents
 from pipeline.roles.witnessing import Witnessing
 from pipeline.seals import Seals
 from pipeline.streams import DEADLETTER, EVENTS, Message
-from pipeline.testimony import Testimony
 from rules.event import rfc3339
 from rules.ruleset import load
 from tests.pipeline.memory_stream import Killed, Log, MemoryStream
@@ -35,7 +35,9 @@ def worker(log: Log, folder: Path, name: str, dies_at: int | None = None) -> Det
     keys.write(Key(0, SECRET), 0, sync=False)
     own = OwnEvents(name, Sealing(Host(name, name, bytes(32)), "detect", keys, name), folder / f"{name}.chain")
     seals = Seals(lambda host, role: known.get(host))
-    witness = Witnessing(stream, seals, Testimony(Host(name, name, bytes(32)), str), own, refuse=frozenset(("forged",)))
+    witness = Witnessing(
+        stream, seals, testifying.Testimony(Host(name, name, bytes(32)), str), own, refuse=frozenset(("forged",))
+    )
     return Detect(stream, load([], {}), engine="test", witness=witness)
 
 
