@@ -11,6 +11,7 @@ from pipeline.seals import Doubt, Seals
 from pipeline.streams import Stored
 
 _NAMES = ("host.id", "tocsin.writer", "tocsin.chain.key", "tocsin.class")
+_DETECT = "detect"
 _said = attrgetter("host", "writer", "key", "kind")
 _read = msgspec.json.Decoder(
     msgspec.defstruct(
@@ -38,9 +39,14 @@ class Sound:
         host, writer, key, class_ = _said(_read(message.value))
         host, writer = (one if type(one) is str else "" for one in (host, writer))
         doubt = self._seals.check(message.value, host, writer, key, message.time)
-        return doubt is None or not refuses(self._refuse, doubt, class_)
+        return doubt is None or not refuses(self._refuse, doubt, (host, writer, class_))
 
 
-def refuses(kinds: frozenset[str], doubt: Doubt, class_: object) -> bool:
-    """Whether a record is not taken. Of a role that is not enrolled, Tocsin's own events are."""
-    return doubt.kind in kinds and (doubt.kind != "unsealed" or class_ != "tocsin")
+def refuses(kinds: frozenset[str], doubt: Doubt, said: tuple[object, object, object]) -> bool:
+    """Whether a record is not taken; `said` are host, writer and class.
+
+    A role that is not enrolled is nobody's, but for one: the detection of a centre with another escrow.
+    """
+    host, writer, class_ = said
+    other = class_ == "tocsin" and str(writer).startswith(f"{host}/{_DETECT}/")
+    return doubt.kind in kinds and not (doubt.kind == "unsealed" and other)

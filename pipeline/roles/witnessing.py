@@ -71,7 +71,7 @@ class Witnessing:
             self._urgent = True
         if doubt is None:
             return None
-        refused = refuses(self._refuse, doubt, said[_CLASS])
+        refused = refuses(self._refuse, doubt, (said[_HOST], said[_WRITER], said[_CLASS]))
         if refused or doubt.kind != "unsealed":
             self._testimony.doubted(str(said[_HOST] or ""), doubt)
         return doubt if refused else None

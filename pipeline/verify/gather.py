@@ -15,7 +15,7 @@ from pipeline.records import DeadLetter, fields_of
 from pipeline.seals import Seals
 from pipeline.verify.anchors import ACTIONS, Statements, stated
 from pipeline.verify.examine import Placed, Strange, examine, id_bytes, letter
-from pipeline.verify.spool import ALTERED, Row, Spool
+from pipeline.verify.spool import ALTERED, SOUND, Row, Spool
 from rules.event import Fields
 
 TOLD: Final = frozenset(("chain-reordered", "chain-clone", "chain-forged", "chain-gap", "loss-gap", "chain-epoch"))
@@ -79,7 +79,6 @@ class Gathered:
         if isinstance(one, Strange):
             if one.kind == "ours":
                 self.ours += 1
-                self._told(found.fields, one.host)
             else:
                 self._odd(one)
             return
@@ -123,7 +122,8 @@ class Gathered:
             self.stated.add(stated(fields, f"the anchor of {str(fields.get('event.created'))[:19]}"))
         if action == "chain-epoch":
             self.begun[one.writer.rsplit("/", 2)[0], one.epoch] = str(fields.get("event.created"))
-        self._told(fields, one.host)
+        if one.worth == SOUND:
+            self._told(fields, one.host)
 
     def _told(self, fields: Fields, host: str) -> None:
         """Count what the witness told when the records arrived."""

@@ -493,3 +493,11 @@ def test_a_tail_is_missed_while_the_index_is_behind(archive: Archive, machine: M
     assert archive.findings() == []
     archive.attack.delete(names[-1])
     assert archive.findings() == [("cut", 20, 20)]
+
+
+def test_what_a_stranger_says_that_the_witness_told_is_not_counted(archive: Archive, machine: Machine) -> None:
+    stamp = rfc3339(machine.now)
+    value: dict[str, Value] = {"@timestamp": stamp, "event.created": stamp, "event.id": "e" * 32, "host.id": "h9"}
+    value |= {"event.action": "chain-clone", "message": "x", "tocsin.class": "tocsin", "tocsin.record": "event"}
+    deliver(archive, [msgspec.json.encode(value | {"tocsin.writer": "h9/detect/first/tocsin"})])
+    assert archive.findings() == []

@@ -159,6 +159,19 @@ def test_a_forged_event_is_not_indexed_and_a_sound_one_is(centre: Centre, tmp_pa
     assert ids == ["e1"]
 
 
+@pytest.mark.parametrize("role", ["zzz", "zzz/detect", "detect"])
+def test_an_own_event_of_a_role_that_nobody_has_is_refused(centre: Centre, role: str) -> None:
+    fields: dict[str, Value] = {"event.action": "chain-gap", "tocsin.class": "tocsin", "event.id": "e9"}
+    fields |= {"@timestamp": rfc3339(NOW), "host.id": "h1", "tocsin.record": "event"}
+    value = Chain(f"h1/{role}", Key(0, bytes(32)), "0000000000000001").seal("first/tocsin", fields)
+    enrolled = Enrolled.of(centre.folder / "enrolled")
+    sound = Sound(Seals(enrolled.get, enrolled.refresh), refuse=REFUSED)
+    centre.sees(Message("h1", value))
+    (stored,) = [one for one in centre.stream.read(EVENTS, "test", 9, 0).messages if one.value == value]
+    assert sound(stored) == (role == "detect")  # the detection of a centre with another escrow
+    assert [one.reason[:9] for one in centre.letters()] == ([] if role == "detect" else ["unsealed:"])
+
+
 def _there(index: SqliteIndex, name: str) -> bool:
     from pipeline.archive import Archive
 
