@@ -8,6 +8,8 @@ search of its time range, and decided from the document like all others.
 from __future__ import annotations
 
 import heapq
+import logging
+import re
 import sqlite3
 import zlib
 from collections import OrderedDict
@@ -26,6 +28,8 @@ from rules.event import CLASSES, Event, EventClass, instant
 
 _OPEN_FILES: Final = 32
 _COLUMNS: Final = COLUMNS | {"event.id": "id"}
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_log = logging.getLogger("tocsin.index")
 _Candidate = tuple[int, str, int]  # time, id, n
 
 
@@ -38,6 +42,7 @@ class SqliteIndex:
         self._folder = folder
         self._patience = patience
         self._files: OrderedDict[str, File] = OrderedDict()
+        self._strays: set[str] = set()
 
     def put(self, documents: Sequence[Document]) -> Sequence[Refused]:
         refused: list[Refused] = []
@@ -79,7 +84,7 @@ class SqliteIndex:
 
     def drop(self, event_class: EventClass, before: date) -> int:
         """Remove the class's whole days before that day, and return how many went."""
-        old = [path for path in self._folder.glob(f"{event_class}-*.db") if _day(path.stem) < before]
+        old = [path for path, named, day in self._there() if named == event_class and day < before]
         for path in old:
             if path.stem in self._files:
                 self._files.pop(path.stem).close()
@@ -89,7 +94,7 @@ class SqliteIndex:
 
     def days(self) -> Sequence[tuple[EventClass, date, int]]:
         """Return what there is: class, day and size in bytes, oldest first."""
-        found = [(_class(path.stem), _day(path.stem), path.stat().st_size) for path in self._folder.glob("*-*.db")]
+        found = [(named, day, path.stat().st_size) for path, named, day in self._there()]
         return sorted(found, key=lambda one: one[1])
 
     def close(self) -> None:
@@ -100,9 +105,24 @@ class SqliteIndex:
         """Return the names of the files of each day within the bounds, the newest day first."""
         first = "" if since is None else since.astimezone(UTC).date().isoformat()
         last = "9999-12-31" if until is None else until.astimezone(UTC).date().isoformat()
-        names = [path.stem for path in self._folder.glob("*-*.db") if first <= _day_text(path.stem) <= last]
+        names = [path.stem for path, _, day in self._there() if first <= day.isoformat() <= last]
         for _, of_day in groupby(sorted(names, key=_day_text, reverse=True), key=_day_text):
             yield sorted(of_day)
+
+    def _there(self) -> Iterator[tuple[Path, EventClass, date]]:
+        """Yield the files that are the index's, with class and day; another is left alone, and named once."""
+        for path in self._folder.glob("*.db"):
+            event_class, _, text = path.stem.partition("-")
+            try:
+                day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
+            except ValueError:
+                day = None
+            named = next((one for one in CLASSES if one == event_class), None)
+            if named is not None and day is not None:
+                yield path, named, day
+            elif path.name not in self._strays:
+                self._strays.add(path.name)
+                _log.warning("%s is no file of the index's, and is left out; move it elsewhere", path)
 
     def _found(self, name: str, query: Query, decide: Decide) -> Iterator[Event]:
         """Yield the file's hits, newest first, each decided from its document."""
@@ -172,17 +192,8 @@ def _file_name(document: Document) -> str:
     return f"{document.event_class}-{document.time.astimezone(UTC).date().isoformat()}"
 
 
-def _class(name: str) -> EventClass:
-    (found,) = (one for one in CLASSES if one == name.partition("-")[0])
-    return found
-
-
 def _day_text(name: str) -> str:
     return name.partition("-")[2]
-
-
-def _day(name: str) -> date:
-    return date.fromisoformat(_day_text(name))
 
 
 @contextmanager

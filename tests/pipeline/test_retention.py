@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
 
 from pipeline.indexes.retention import expire, shrink
+from pipeline.indexes.sqlite import SqliteIndex
 from rules.event import EventClass
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -64,3 +68,19 @@ def test_the_day_that_is_being_written_stays() -> None:
     index = shelf(auth=[22], db=[21])
     assert shrink(index, 0, NOW) == 1
     assert left(index) == [("auth", 22)]
+
+
+def test_a_file_that_is_not_the_indexs_stops_nothing_and_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = SqliteIndex(tmp_path)
+    names = ["auth-2026-11-22.bak.db", "foo-2026-11-22.db", "auth-2026-13-45.db", "-.db"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"rubbish")
+    for _ in range(2):
+        assert expire(index, {"auth": timedelta(days=1)}, datetime(2030, 1, 1, tzinfo=UTC)) == 0
+        assert index.drop("auth", date(2030, 1, 1)) == 0
+        assert list(index.scan(None, None)) == []
+    index.close()
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == sorted(names)
+    assert len(caplog.messages) == len(names)
