@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 
+import click
 import msgspec
 
 from pipeline.groups import own_group
 from pipeline.records import fields_of
 from pipeline.roles.witnessing import PREFIX, kept
-from pipeline.streams import Stream
+from pipeline.streams import EVENTS, Stream
 from pipeline.verify.sources import letters
 from pipeline.watched import Source, sources
 from rules.event import instant
@@ -21,9 +21,12 @@ Row = dict[str, object]
 _LETTERS_MOST = 100_000
 
 
-def of_fleet(stream: Stream, now: datetime) -> Iterator[Row]:
-    """Yield a row for each source of each host that the centre has heard of. Raises StreamUnavailable."""
-    aside = _set_aside(stream)
+def of_fleet(stream: Stream, now: datetime, most: int = _LETTERS_MOST) -> Iterator[Row]:
+    """Yield a row for each source of each host that the centre has heard of. Raises StreamUnavailable.
+
+    Of the dead letters `most` are counted; that there are more is said.
+    """
+    aside = _set_aside(stream, most)
     for message in kept(stream, own_group("status")):
         host = message.key.removeprefix(PREFIX).partition("/")[2]
         if host and message.value:
@@ -32,17 +35,21 @@ def of_fleet(stream: Stream, now: datetime) -> Iterator[Row]:
             except msgspec.MsgspecError:
                 continue
             for name, one in sorted(found.items()):
-                yield _row(host, name, one, aside[host, name], now)
+                yield _row(host, name, one, (aside["index", host, name], aside["detect", host, name]), now)
 
 
-def _row(host: str, name: str, one: Source, set_aside: int, now: datetime) -> Row:
+def _row(host: str, name: str, one: Source, set_aside: tuple[int, int], now: datetime) -> Row:
+    """What detect refused is none of the host's records, or among the lost; what failed in detect is archived.
+
+    So of what was set aside, only what the index did not take (the first number) lessens what was delivered.
+    """
     written, lost = one.before[0] + one.written, one.before[1] + one.missing
     return {
         "host": host,
         "source": name,
         "written": written,
-        "delivered": max(0, written - lost - set_aside),
-        "set_aside": set_aside,
+        "delivered": max(0, written - lost - set_aside[0]),
+        "set_aside": sum(set_aside),
         "lost": lost,
         "lag_seconds": round((now - instant(one.up_to)).total_seconds(), 1) if one.up_to else None,
     }
@@ -63,20 +70,23 @@ def _with(row: Row, other: Row) -> Row:
     lost, aside = int(str(other["lost"])), int(str(other["set_aside"]))
     return {
         "host": other["host"],
-        "delivered": int(str(row["delivered"])) - lost - aside,
+        "delivered": int(str(row["delivered"])) - int(str(other["written"])) + int(str(other["delivered"])),
         "set_aside": int(str(row["set_aside"])) + aside,
         "lost": int(str(row["lost"])) + lost,
     }
 
 
-def _set_aside(stream: Stream) -> Counter[tuple[str, str]]:
-    """Count the dead letters of sound events, by whose they are."""
-    out: Counter[tuple[str, str]] = Counter()
-    for _, letter in islice(letters(stream), _LETTERS_MOST):
-        if letter.stage == "index" and letter.value:
+def _set_aside(stream: Stream, most: int) -> Counter[tuple[str, str, str]]:
+    """Count the dead letters of events, by whose they say they are: a record that detect refused is none of ours."""
+    out: Counter[tuple[str, str, str]] = Counter()
+    for number, (_, letter) in enumerate(letters(stream)):
+        if number == most:
+            click.echo(f"only the first {number:,} dead letters are counted: set_aside is too low", err=True)
+            break
+        if letter.stage in ("index", "detect") and letter.topic == EVENTS and letter.value:
             fields = fields_of(letter.value)
             if fields is not None:
-                out[str(fields.get("host.id")), str(fields.get("tocsin.source"))] += 1
+                out[letter.stage, str(fields.get("host.id")), str(fields.get("tocsin.source"))] += 1
     return out
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from pipeline import app
 from pipeline.cli import cli
-from pipeline.commands.status_fleet import merged, openmetrics
+from pipeline.commands.status_fleet import merged, of_fleet, openmetrics
 from pipeline.config import load
 from pipeline.records import Command, DeadLetter
 from pipeline.roles.witnessing import PREFIX
@@ -70,6 +70,22 @@ def test_what_a_host_lost_is_on_the_status(path: Path) -> None:
     assert (row["host"], row["written"], row["delivered"], row["set_aside"], row["lost"]) == ("h1", 150, 140, 1, 9)
     assert row["lag_seconds"] > 0
     assert done.exit_code == 1
+
+
+def test_what_was_refused_in_a_hosts_name_is_set_aside_and_lessens_nothing(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(path, STATE, Message(f"{PREFIX}0/h1", kept(Host("e", {}, {"file:a": Source("e", 0, written=100)}))))
+    refused = DeadLetter(stage="detect", reason="forged: x", time=NOW, topic=EVENTS, value=EVENT.decode())
+    put(path, DEADLETTER, letter("400: no"), Message("h1", refused.model_dump_json().encode()))
+    stream: Stream = app.open_stream(load(path))
+    (row,) = of_fleet(stream, NOW)
+    assert (row["set_aside"], row["delivered"]) == (2, 99)
+    assert capsys.readouterr().err == ""
+    (row,) = of_fleet(stream, NOW, most=1)
+    stream.close()
+    assert row["set_aside"] == 1
+    assert capsys.readouterr().err == "only the first 1 dead letters are counted: set_aside is too low\n"
 
 
 def test_what_is_stored_of_a_host_and_cannot_be_read_hides_no_other(path: Path) -> None:
