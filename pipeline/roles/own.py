@@ -67,17 +67,22 @@ class OwnEvents:
 
     def _open(self, now: datetime) -> list[bytes]:
         """Go on with the chain; return what the stream may lack."""
-        saved = self._read()
-        self._due = [*self._sealing.open(saved.positions, now), *self._due]
+        positions, pending = self._read()
+        self._due = [*self._sealing.open(positions, now), *self._due]
         self._opened = True
-        return [b64decode(value) for value in saved.pending]
+        return pending
 
-    def _read(self) -> _Saved:
+    def _read(self) -> tuple[dict[str, str], list[bytes]]:
         """Without the file, or with one that is damaged, the chain begins anew, and says so."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Saved)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return _Saved({}, [])
+            found = msgspec.json.decode(self._path.read_bytes(), type=_Saved)
+            return found.positions, [b64decode(value, validate=True) for value in found.pending]
+        except (FileNotFoundError, msgspec.MsgspecError, ValueError):
+            return {}, []
+        except OSError as error:  # the chain is there, and would be forked
+            raise StreamUnavailable(
+                f"{self._path}: {error.strerror}; give Tocsin's user the right to read it"
+            ) from error
 
     def _write(self, pending: Sequence[bytes]) -> None:
         saved = _Saved(self._sealing.positions(), [b64encode(value).decode() for value in pending])

@@ -84,3 +84,18 @@ def test_now_and_then_it_states_how_far_it_went(tmp_path: Path) -> None:
     (anchor,) = own.messages([], NOW + timedelta(minutes=6))
     (head,) = msgspec.json.decode(anchor.value)["tocsin.chain.heads"]
     assert head.split()[0::2] == ["first/tocsin", "2"]
+
+
+@pytest.mark.parametrize("text", [b'{"positions":{},"pending":["%%%"]}', b'{"positions":{},"pending":["YQ"]}', b"["])
+def test_a_damaged_file_begins_the_chain_anew(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "detect.chain").write_bytes(text)
+    assert numbers(opened(tmp_path).messages([event("a")], NOW)) == [("chain-epoch", 1), ("chain-gap", 2)]
+
+
+def test_a_file_that_cannot_be_read_is_said_and_the_event_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "detect.chain").mkdir()
+    own = opened(tmp_path)
+    with pytest.raises(StreamUnavailable, match="give Tocsin's user the right"):
+        own.messages([event("a")], NOW)
+    (tmp_path / "detect.chain").rmdir()
+    assert numbers(own.messages([], NOW)) == [("chain-epoch", 1), ("chain-gap", 2)]
