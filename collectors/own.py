@@ -41,7 +41,7 @@ def loss_event(loss: Loss, source: str, host: Host, now: datetime) -> dict[str, 
 
     A loss of no record at all is none: it tells that readers were set back, and read again what they had read.
     """
-    fields: dict[str, Value] = {"tocsin.source": source}
+    fields: dict[str, Value] = {"tocsin.source": source, "tocsin.about.host": host.id}
     if loss.records is not None:
         fields["tocsin.lost.records"] = loss.records
     if loss.size_bytes is not None:

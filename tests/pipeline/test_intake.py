@@ -185,6 +185,7 @@ def test_what_the_journal_itself_lost_is_recorded_and_then_no_longer_found(tmp_p
     bench.steps(2)
     (gap,) = [one for one in bench.events("first") if one.get("event.action") == "loss-gap"]
     assert (gap["tocsin.lost.records"], gap["tocsin.source"]) == (4, "journal")
+    assert gap["tocsin.about.host"] == gap["host.id"]
     assert bench.files.journal.findings() == []
 
 
