@@ -196,6 +196,7 @@ def test_the_routing_in_the_documentation_is_one_that_tocsin_takes() -> None:
 # Who waits for whom, and who may
 
 
+@pytest.mark.slow
 def test_a_command_says_that_it_waits_where_no_notifier_runs(site: Site) -> None:
     site.work(root_login(time=app.now()))
     (row,) = site.rows("incidents", "list")

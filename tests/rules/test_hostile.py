@@ -54,6 +54,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 def test_twice_the_event_takes_about_twice_the_time(shape: Any) -> None:
     small, large = cost(shape(250_000)), cost(shape(500_000))
@@ -134,6 +135,7 @@ def test_no_number_of_distinct_values_makes_the_matcher_grow_without_end() -> No
         assert all(len(index.memo) <= 20_000 for index in sieve._index.waiting.values())
 
 
+@pytest.mark.slow
 def test_ten_thousand_rules_load_and_judge_in_bounded_time() -> None:
     text = "---\n".join(
         f"title: r{n}\nlogsource: {{category: application}}\n"

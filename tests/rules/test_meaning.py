@@ -154,6 +154,7 @@ def test_a_naive_evaluator_agrees(rule: dict[str, Any], events: list[dict[str, A
         assert decide(event) is naive.matches(rule, event), event
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(generate.rule(), min_size=1, max_size=8), st.lists(generate.event, min_size=1, max_size=8), st.booleans()
@@ -177,6 +178,7 @@ def test_the_compiled_rule_set_agrees_with_the_naive_evaluator(
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(generate.rule(), min_size=1, max_size=8),
