@@ -29,7 +29,7 @@ WITNESSED: Final = (
     "tocsin.record",
     "@timestamp",
 )
-_HOSTS_KEPT: Final = 50_000
+HOSTS_KEPT: Final = 50_000  # that nobody enrolled; as many more have room that somebody did
 _CHAINS_KEPT: Final = 64  # of one host
 _SOURCES_KEPT: Final = 2_000
 _HIGHEST: Final = 2**53  # what JSON carries everywhere
@@ -105,20 +105,22 @@ _Answer: TypeAlias = tuple[bool, Sequence[Finding]]  # whether the record is new
 class Witness:
     """Watches the hosts of one partition. Feed it in order what was found to be sound; repeats change nothing."""
 
-    def __init__(self, states: Mapping[str, bytes] | None = None) -> None:
+    def __init__(self, states: Mapping[str, bytes] | None = None, room: int = HOSTS_KEPT) -> None:
         """`states` is what `changed` returned before, each host's last."""
+        self._room = room
+        self.full = False  # a host that was not known before was turned away
         self._hosts: dict[str, Host] = {}
         for host, state in (states or {}).items():
             self._hosts[host] = restored(state)
 
-    def saw(self, said: _Said, value: bytes) -> Sequence[Finding]:
-        """Return what the record shows; `said` are its values of WITNESSED."""
+    def saw(self, said: _Said, value: bytes, *, enrolled: bool = False) -> Sequence[Finding]:
+        """Return what the record shows; `said` are its values of WITNESSED. Strangers take no room of the enrolled."""
         host, writer, key, epoch, number, source, counted, class_, action, record, time = said
         if type(number) is not int or type(key) is not int or type(epoch) is not str:
             return _NOTHING  # of no chain
         if type(host) is not str or type(writer) is not str or not (0 < number < _HIGHEST and 0 <= key < _HIGHEST):
             return _NOTHING
-        state = self._hosts.get(host) or self._host(host)
+        state = self._hosts.get(host) or self._host(host, enrolled)
         if state is None:
             return _NOTHING
         chain = state.chains.get(writer)
@@ -152,8 +154,9 @@ class Witness:
                 out[name] = kept(state)
         return out
 
-    def _host(self, name: str) -> Host | None:
-        if len(self._hosts) >= _HOSTS_KEPT:
+    def _host(self, name: str, enrolled: bool) -> Host | None:
+        if len(self._hosts) >= self._room * (1 + enrolled):
+            self.full = True
             return None
         state = self._hosts[name] = Host()
         return state

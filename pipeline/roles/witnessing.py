@@ -7,6 +7,7 @@ changes nothing, and no gap is invented.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -20,6 +21,7 @@ from pipeline.streams import DEADLETTER, EVENTS, STATE, Message, Stored, Stream,
 from pipeline.testimony import Testimony
 from pipeline.witness import WITNESSED, Finding, Witness
 
+_log = logging.getLogger("tocsin.witness")
 PREFIX: Final = "witness/"
 SNAPSHOT_EVERY: Final = timedelta(seconds=10)
 RENEW_EVERY: Final = timedelta(seconds=1)
@@ -49,7 +51,7 @@ class Witnessing:
         self._offsets: dict[int, int] = {}  # what of each partition was seen
         self._letters = self._kept_letters = 0  # dead letters that were told of
         self._counted = self._renewed = self._saved = datetime.min.replace(tzinfo=UTC)
-        self._urgent = False
+        self._urgent = self._full = False
 
     def gained(self, partitions: Iterable[int]) -> dict[int, int]:
         """Take partitions over; return the offset to read on from for those that somebody witnessed before."""
@@ -95,7 +97,11 @@ class Witnessing:
         witness = self._witnesses.get(message.partition)
         if witness is None:
             witness = self._witnesses[message.partition] = Witness()
-        return doubt, witness.saw((host, writer, *said[2:]), message.value)
+        found = witness.saw((host, writer, *said[2:]), message.value, enrolled=doubt is None)
+        if witness.full and not self._full:
+            self._full = True
+            _log.warning("more hosts speak than the witness follows: of further ones, what is lost is not counted")
+        return doubt, found
 
     def told(self, now: datetime) -> list[Message]:
         """Return the own events that are due, sealed. Raises StreamUnavailable."""

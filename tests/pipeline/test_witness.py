@@ -224,3 +224,20 @@ def test_a_host_can_make_up_only_so_many_chains_and_sources() -> None:
     for n in range(3000):
         feed(witness, [db7.event(source=f"s{n}", name=f"first/{n}")])
     assert len(witness.changed()["h1"]) < 1_000_000
+
+
+def test_strangers_take_no_room_of_hosts_that_are_enrolled() -> None:
+    witness = Witness(room=3)
+    for number in range(3):
+        feed(witness, [Machine(host=f"made-up-{number}").event()])
+    assert not witness.full
+    feed(witness, [Machine(host="made-up-3").event()])
+    assert witness.full
+    machine = Machine(host="db-7")
+    sent = [machine.event() for _ in range(3)]
+    found: list[Finding] = []
+    for value in (sent[0], sent[2]):
+        fields = msgspec.json.decode(value)
+        found += witness.saw(tuple(fields.get(name) for name in WITNESSED), value, enrolled=True)
+    assert gaps(found) == [(2, 2)]
+    assert set(witness.changed()) == {"made-up-0", "made-up-1", "made-up-2", "db-7"}
