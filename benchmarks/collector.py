@@ -45,9 +45,7 @@ class Load:
 
     def write(self, folder: Path, stop: threading.Event) -> None:
         """Write lines at the stated pace until told to stop."""
-        line = (
-            f"{STAMP} web-1 sshd[{{}}]: Accepted publickey for ada from 10.0.0.7 port 40007 ssh2\n"
-        )
+        line = f"{STAMP} web-1 sshd[{{}}]: Accepted publickey for ada from 10.0.0.7 port 40007 ssh2\n"
         with (folder / "logs" / "0.log").open("a", buffering=1 << 16) as file:
             number = 0
             while not stop.wait(0.1):
