@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from itertools import groupby
 from typing import Final
 
 from rules.correlation_rule import Correlating
@@ -36,6 +35,41 @@ class Seen:
 
 
 @dataclass(slots=True)
+class Order:
+    """How many rules were seen one after the other in the listed order, kept step by step; one event is one step.
+
+    For each length of such a run and each rule that it may end with: where the latest of them begins. A run lies in
+    the window if its beginning does, so nothing has to be looked at again when matches leave it.
+    """
+
+    starts: dict[tuple[int, int], Seen] = field(default_factory=dict)  # (length, last rule's place) -> where it begins
+    _before: dict[tuple[int, int], Seen] = field(default_factory=dict)  # as of before the newest event
+    _newest: str = ""
+
+    def push(self, one: Seen) -> None:
+        """Take the next match, which is not before the last."""
+        if one.id != self._newest:
+            self._newest, self._before = one.id, self.starts.copy()
+        for place in one.places:
+            self._starts(1, place, one)
+            for (length, last), start in self._before.items():
+                if last < place:
+                    self._starts(length + 1, place, start)
+
+    def _starts(self, length: int, place: int, start: Seen) -> None:
+        known = self.starts.get((length, place))
+        if known is None or known < start:
+            self.starts[length, place] = start
+
+    def longest(self, oldest: Seen) -> int:
+        """Return the length of the longest run that begins no earlier than this match."""
+        return max((length for (length, _), start in self.starts.items() if start >= oldest), default=0)
+
+    def copy(self) -> Order:
+        return Order(self.starts.copy(), self._before.copy(), self._newest)
+
+
+@dataclass(slots=True)
 class Window:
     """The matches within the span, with the counts that make a step cheap."""
 
@@ -47,6 +81,7 @@ class Window:
     _rules: Counter[int] = field(default_factory=Counter)
     _numbers: list[float] = field(default_factory=list)
     _total: Fraction = Fraction(0)
+    _order: Order = field(default_factory=Order)
 
     def push(self, one: Seen) -> None:
         """Take the next match, which is not before the last, and let go what is out of the span."""
@@ -55,6 +90,8 @@ class Window:
             self._drop(self.seen.popleft())
             self.evicted += 1
         self.seen.append(one)
+        if self.asks.type == "temporal_ordered":
+            self._order.push(one)
         self._rules.update(one.places)
         self._ids[one.id] += 1
         if self._ids[one.id] > 1:
@@ -75,6 +112,7 @@ class Window:
             self._rules.copy(),
             self._numbers.copy(),
             self._total,
+            self._order.copy(),
         )
 
     def advance(self, now: datetime) -> None:
@@ -113,7 +151,7 @@ class Window:
             case "temporal":
                 return sum(self._rules[place] > 0 for place in range(len(self.asks.rules)))
             case "temporal_ordered":
-                return in_order(self.seen, len(self.asks.rules))
+                return self._order.longest(self.seen[0]) if self.seen else 0
 
     def holds(self) -> bool:
         """Whether the correlation's condition is true of what lies in the window."""
@@ -152,13 +190,3 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-
-def in_order(seen: Sequence[Seen] | deque[Seen], rules: int) -> int:
-    """Return the most rules that were seen one after the other in the listed order; one event is one step."""
-    longest = [0] * rules  # ending at this place of the list
-    for _, same in groupby(seen, key=lambda one: one.id):
-        steps = [(place, 1 + max(longest[:place], default=0)) for one in same for place in one.places]
-        for place, length in steps:
-            longest[place] = max(longest[place], length)
-    return max(longest, default=0)
