@@ -175,7 +175,7 @@ def _tables(folder: Path, overlap: int | None) -> Iterator[Bench]:
             connection.executemany("INSERT INTO t VALUES (?)", [(next(numbers),) for _ in range(count)])
 
     access = Access("sqlite3", str(place), "SELECT id FROM t", ["id"])
-    yield Bench(lambda: TableSource("table:t", access, SECOND, overlap=overlap), puts)
+    yield Bench(lambda: TableSource("table:t", access, _SHORT, overlap=overlap), puts, _SHORT)
     connection.close()
 
 
