@@ -44,7 +44,7 @@ lint: env-dev  ## ruff, mypy, layers, generated docs
 	$(BIN)/lint-imports
 	PYTHONPATH=. $(BIN)/cog --check -I . $(DOCS)
 
-check: lint  ## lint and the fast tests, in under a minute
+check: lint  ## lint and the tests that need no server
 	$(BIN)/python -m pytest -q -m 'not server and not slow' -n 2
 
 docs: env-dev  ## write what the docs show of the code

@@ -36,11 +36,6 @@ def open_feeds(config: Config) -> list[Feed]:
     return [_feed(source, settings) for settings in config.sources for source in _sources(settings, config)]
 
 
-def open_sources(config: Config) -> list[Source]:
-    """Return the sources, each path of a file source on its own; journald leaves out what they carry."""
-    return [source for settings in config.sources for source in _sources(settings, config)]
-
-
 def _feed(source: Source, settings: SourceSettings) -> Feed:
     from collectors.formats.registry import decode
     from pipeline.feeds import Feed
