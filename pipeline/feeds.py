@@ -11,6 +11,7 @@ import msgspec
 from collectors.decode import Joiner
 from collectors.formats import Context, Format, Parsed, ParseError
 from collectors.framing import Frame
+from collectors.redact import Redaction, redact
 from collectors.sources import Record, Source
 
 _HOLD = timedelta(milliseconds=100)  # for lines that may belong to the record: their writer writes them at once
@@ -66,6 +67,7 @@ class Feed:
     decode: Callable[[bytes], str]
     prefix: str | None = None
     priority: str = "normal"
+    redact: Redaction = "none"
     counts: Counts = field(default_factory=Counts)
     lanes: dict[str, Lane] = field(default_factory=dict)  # those whose last record may go on
     beat: datetime | None = None
@@ -86,15 +88,18 @@ class Feed:
                 yield from lane.flush()
 
     def parse(self, record: Record, received: datetime) -> tuple[str, Parsed]:
-        """Return the record's text and what its format understood; what none understands keeps its text."""
+        """Return the record's text and what its format understood; what none understands keeps its text. Both are
+        without what is not to be kept: nothing behind this sees it."""
         text = self.decode(record.raw)
         if record.whole or self.format is None:
             return text, Parsed(record.time, {})
+        if self.context is None or self.context.received is not received:
+            self.context = Context(received, self.zone, prefix=self.prefix)
         try:
-            if self.context is None or self.context.received is not received:
-                self.context = Context(received, self.zone, prefix=self.prefix)
-            return text, self.format.parse(text, self.context)
+            return redact(self.redact, text, self.format.parse(text, self.context))
         except ParseError as error:
-            self.counts.unknown += 1
-            self.counts.samples = [*self.counts.samples[-2:], text[:200]]
-            return text, Parsed(None, {"message": text, "tocsin.parse_error": str(error)})
+            nobody = Parsed(None, {"message": text, "tocsin.parse_error": str(error)})
+        text, nobody = redact(self.redact, text, nobody)
+        self.counts.unknown += 1
+        self.counts.samples = [*self.counts.samples[-2:], text[:200]]
+        return text, nobody

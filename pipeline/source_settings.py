@@ -12,6 +12,13 @@ from pipeline.values import Duration, Model, Priority, Size, duration
 
 _FORMAT = "a name that `tocsin parse --help` lists"
 _ZONE = "of times that state none: IANA name, +00:00, or the host's own"
+Redaction = Annotated[
+    Literal["none", "passwords", "literals"],
+    Field(
+        description="of what databases log: `passwords` masks those that a statement sets; `literals` leaves no data, "
+        "in the raw text neither"
+    ),
+]
 
 
 class FileSettings(Model):
@@ -20,6 +27,7 @@ class FileSettings(Model):
     format: str = Field("auto", description="a name that `tocsin parse --help` lists")
     timezone: str = Field("local", description="of times that state none: IANA name, +00:00, or the host's own")
     prefix: str | None = Field(None, description="PostgreSQL's log_line_prefix; guessed if absent")
+    redact: Redaction = "passwords"
     priority: Priority = None
 
 
@@ -28,6 +36,7 @@ class JournaldSettings(Model):
     facilities: Literal["all", "untailed"] = Field(
         "untailed", description="`untailed`: only what no tailed file carries"
     )
+    redact: Redaction = "passwords"
     priority: Priority = None
 
 
@@ -53,6 +62,7 @@ class SyslogSettings(Model):
     )
     connections: int = Field(512, ge=1, le=65536, description="open at once; above it the most silent one goes")
     longest: Size = Field(2**16, ge=480, le=2**24, description="bytes of a TCP message; a longer one comes in pieces")
+    redact: Redaction = "passwords"
     priority: Priority = None
 
 
@@ -61,6 +71,7 @@ class StdinSettings(Model):
     format: str = Field("auto", description=_FORMAT)
     timezone: str = Field("local", description=_ZONE)
     prefix: str | None = Field(None, description="PostgreSQL's log_line_prefix; guessed if absent")
+    redact: Redaction = "passwords"
     priority: Priority = None
 
 
@@ -73,6 +84,7 @@ class CommandSettings(Model):
     format: str = Field("auto", description=_FORMAT)
     timezone: str = Field("local", description=_ZONE)
     env: dict[str, str] = Field(default_factory=dict, description="beside PATH, LANG and HOME, which are Tocsin's own")
+    redact: Redaction = "passwords"
     priority: Priority = None
 
 
@@ -107,6 +119,7 @@ class TableSettings(Model):
         default_factory=dict, description="ECS field: column, of a row read as JSON; `@timestamp` is the event's time"
     )
     timezone: str = Field("UTC", description=_ZONE)
+    redact: Redaction = "passwords"
     priority: Priority = None
 
 

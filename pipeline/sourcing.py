@@ -44,7 +44,8 @@ def _feed(source: Source, settings: SourceSettings) -> Feed:
     zone = UTC if isinstance(settings, JournaldSettings | HostMetricsSettings) else _zone(settings.timezone)
     prefix = settings.prefix if isinstance(settings, FileSettings | StdinSettings) else None
     priority = settings.priority or by_default(settings.kind, source.format)
-    return Feed(source, _format(source, settings), zone, decode, prefix=prefix, priority=priority)
+    how = "none" if isinstance(settings, HostMetricsSettings) else settings.redact
+    return Feed(source, _format(source, settings), zone, decode, prefix=prefix, priority=priority, redact=how)
 
 
 def _format(source: Source, settings: SourceSettings) -> Format | None:

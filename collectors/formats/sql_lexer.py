@@ -106,12 +106,27 @@ def unquoted(token: Token) -> str:
 
 
 def redacted(text: str, dialect: Dialect) -> str:
-    """Return the text with every string and number as `?`: its shape without its data."""
+    """Return the text with every string and number as `?`, and without comments: its shape without its data.
+
+    Whether `\\'` ends a string depends on a server's settings in all dialects but T-SQL: where it stands, everything
+    up to the last quote goes. What stands in double quotes is a name to PostgreSQL; elsewhere it may be a string.
+    """
     out: list[str] = []
     at = 0
     for token in tokens(text, dialect):
-        if token.kind in ("s", "n", "d"):
-            out += (text[at : token.start], "?")
-            at = token.end
-    out.append(text[at:])
-    return "".join(out)
+        gap = text[at : token.start]
+        out.append(gap if gap.isspace() or not gap else " ")
+        at = token.end
+        if dialect != "mssql" and token.kind == "s" and _may_end_elsewhere(token, dialect):
+            last = max(at, text.rfind("'") + 1, text.rfind('"') + 1)
+            out += ("? ", redacted(text[last:], dialect))
+            break
+        data = token.kind in ("s", "n", "d") or (token.raw[:1] == '"' and dialect != "postgresql")
+        out.append("?" if data else token.raw)
+    return "".join(out).strip()
+
+
+def _may_end_elsewhere(token: Token, dialect: Dialect) -> bool:
+    if dialect == "postgresql":  # an E'' always has escapes; another, where standard_conforming_strings is off
+        return token.raw[:1] not in "eE" and token.raw.endswith("\\'")
+    return "\\'" in token.raw or '\\"' in token.raw

@@ -12,10 +12,11 @@ import click
 import msgspec
 
 from collectors.decode import Joiner, decode, understand
-from collectors.formats import Context, Format, ParseError
+from collectors.formats import Context, Format, Parsed, ParseError
 from collectors.formats.registry import FORMATS
 from collectors.formats.when import zone as zone_named
 from collectors.framing import Frame, Lines
+from collectors.redact import REDACTIONS, Redaction, redact
 from rules.event import nested, rfc3339
 
 _CHUNK: Final = 1 << 18
@@ -41,8 +42,17 @@ class Zone(click.ParamType[tzinfo]):
     "--year", type=click.IntRange(1, 9999), help="For times that state none; default: the latest not in the future."
 )
 @click.option("--prefix", help="PostgreSQL's log_line_prefix; guessed when absent.")
+@click.option(
+    "--redact",
+    "how",
+    default="none",
+    type=click.Choice(REDACTIONS),
+    help="What a source with this `redact` would keep.",
+)
 @click.argument("file", type=click.File("rb"), default="-")
-def parse(name: str, host: str | None, zone: tzinfo, year: int | None, prefix: str | None, file: BinaryIO) -> None:
+def parse(  # noqa: PLR0913, PLR0917  a click command takes its options as arguments
+    name: str, host: str | None, zone: tzinfo, year: int | None, prefix: str | None, how: Redaction, file: BinaryIO
+) -> None:
     """Raw log in, one nested ECS object a record out (NDJSON), in order. A line that no format knows comes out with
     its raw text."""
     from pipeline.app import now
@@ -52,7 +62,11 @@ def parse(name: str, host: str | None, zone: tzinfo, year: int | None, prefix: s
     out = sys.stdout.buffer
     encode = msgspec.json.Encoder().encode
     for frame in _records(file, format_):
-        out.write(encode(_event(frame, format_, ctx, host)) + b"\n")
+        text = decode(frame.raw).removesuffix("\r")
+        event = _event(frame, *redact(how, text, understand(text, format_, ctx)), ctx)
+        if host:
+            event["host.name"] = host
+        out.write(encode(nested(event)) + b"\n")
     out.flush()
 
 
@@ -82,13 +96,9 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
         chunk = read(_CHUNK)
 
 
-def _event(frame: Frame, format_: Format, ctx: Context, host: str | None) -> dict[str, object]:
-    text = decode(frame.raw).removesuffix("\r")
-    parsed = understand(text, format_, ctx)
+def _event(frame: Frame, text: str, parsed: Parsed, ctx: Context) -> dict[str, object]:
     fields: dict[str, object] = {"@timestamp": rfc3339((parsed.time or ctx.received).astimezone(UTC)), **parsed.fields}
-    if host:
-        fields["host.name"] = host
     fields["event.original"] = text
     if frame.more or frame.part > 1:
         fields["tocsin.part.number"] = frame.part
-    return nested(fields)
+    return fields
