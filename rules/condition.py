@@ -50,6 +50,12 @@ def parse(text: str, names: Mapping[str, T], algebra: Algebra[T]) -> tuple[T, fr
     return _Parser(_tokens(text), names, algebra).whole()
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names that a condition mentions, each once, in order; `parse` tells what is wrong with it."""
+    words = (word for _, word, _ in _TOKEN.findall(text[:LONGEST]) if word)
+    return tuple(dict.fromkeys(word for word in words if word not in _KEYWORDS))
+
+
 def _tokens(text: str) -> list[str]:
     out: list[str] = []
     for paren, word, other in _TOKEN.findall(text):

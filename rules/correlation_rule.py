@@ -13,7 +13,7 @@ from yaml.nodes import MappingNode, ScalarNode
 
 from rules import condition
 from rules.alerting import timespan
-from rules.document import Entry, mapping, scalar, text, texts
+from rules.document import Entry, is_empty, mapping, scalar, text, texts, words
 from rules.faults import Report, RuleError
 from rules.predicate import And, Field, Not, Null, Or, Predicate
 
@@ -47,7 +47,7 @@ OPS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 }
 _KNOWN = ("type", "rules", "group-by", "timespan", "condition", "aliases", "generate")
 _OF_VALUES = ("value_count", "value_sum", "value_avg", "value_percentile", "value_median")
-_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{0,18})?(e[-+]?\d{1,2})?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,16 @@ def correlating(entry: Entry, report: Report) -> Correlating | None:
         return None
     for name in found.keys() - set(_KNOWN):
         report.warn(found[name].key, f"correlation: {name!r} is not known; known are {', '.join(_KNOWN)}")
-    for name in ("type", "rules", "timespan"):
+    for name in ("type", "timespan"):
         if name not in found:
             report.fault(entry.key, f"a correlation needs {name!r}")
     kind = _type(found.get("type"), report)
-    rules = texts(found.get("rules"), report, "correlation.rules") or ()
-    if "rules" in found and not rules:
-        report.fault(found["rules"].key, "correlation.rules names no rule")
+    rules = _rules(found, entry, report)
     limits, seen = _condition(kind, rules, found, entry, report)
     out = Correlating(
         kind or "event_count",
         rules,
-        texts(found.get("group-by"), report, "correlation.group-by") or (),
+        words(found.get("group-by"), report, "correlation.group-by") or (),
         _timespan(found.get("timespan"), report),
         limits,
         seen,
@@ -120,6 +118,21 @@ def correlating(entry: Entry, report: Report) -> Correlating | None:
         _generate(found.get("generate"), report),
     )
     return out if report.errors == before else None
+
+
+def _rules(found: Mapping[str, Entry], block: Entry, report: Report) -> tuple[str, ...]:
+    """Return the rules that are listed or, where a condition in words names them, those that it names."""
+    listed, said = found.get("rules"), found.get("condition")
+    if listed is not None and not is_empty(listed.value):
+        before = report.errors
+        rules = texts(listed, report, "correlation.rules") or ()
+        if not rules and report.errors == before:
+            report.fault(listed.key, "correlation.rules names no rule")
+        return rules
+    if said is not None and isinstance(said.value, ScalarNode) and not is_empty(said.value):
+        return condition.names_in(str(said.value.value))
+    report.fault(block.key, "a correlation needs 'rules'")
+    return ()
 
 
 def _type(entry: Entry | None, report: Report) -> Type | None:
@@ -141,7 +154,7 @@ def _timespan(entry: Entry | None, report: Report) -> timedelta:
 
 
 def _generate(entry: Entry | None, report: Report) -> bool:
-    if entry is None:
+    if entry is None or is_empty(entry.value):
         return False
     value = scalar(entry.value) if isinstance(entry.value, ScalarNode) else None
     if not isinstance(value, bool):
@@ -150,7 +163,7 @@ def _generate(entry: Entry | None, report: Report) -> bool:
 
 
 def _aliases(entry: Entry | None, report: Report) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    found = mapping(entry.value, report, "correlation.aliases") if entry else None
+    found = mapping(entry.value, report, "correlation.aliases") if entry and not is_empty(entry.value) else None
     out: list[tuple[str, tuple[tuple[str, str], ...]]] = []
     for alias, rules in (found or {}).items():
         named = mapping(rules.value, report, f"correlation.aliases.{alias}") or {}
@@ -164,7 +177,7 @@ def _condition(
 ) -> tuple[Limits | None, Predicate | None]:
     entry = found.get("condition")
     temporal = kind in ("temporal", "temporal_ordered")
-    if entry is None:
+    if entry is None or is_empty(entry.value):
         if kind is not None and not temporal:
             report.fault(block.key, f"a correlation of type {kind} needs a condition")
         return None, None
@@ -203,8 +216,9 @@ def _limits(kind: Type | None, entry: Entry, report: Report) -> Limits | None:
             report.fault(part.key, f"correlation.condition: {name!r} is not one of {', '.join(OPS)}, field")
         elif number is not None:
             ops.append((name, number))
-    fields = texts(found.get("field"), report, "correlation.condition.field") or ()
-    if kind in _OF_VALUES and not fields:
+    before = report.errors
+    fields = words(found.get("field"), report, "correlation.condition.field") or ()
+    if kind in _OF_VALUES and not fields and report.errors == before:
         report.fault(entry.key, f"correlation.condition: {kind} needs the field whose values it takes")
     if not any(name in OPS for name in found):
         report.fault(entry.key, f"correlation.condition needs a comparison: {', '.join(OPS)}")
@@ -218,4 +232,4 @@ def _number(entry: Entry, name: str, report: Report) -> float | None:
     if value is None or not _NUMBER.fullmatch(value):
         report.fault(entry.value, f"correlation.condition.{name}: {value!r} is no number")
         return None
-    return int(value) if value.lstrip("-").isdigit() else float(value)
+    return int(value) if value.lstrip("-+").isdigit() else float(value)

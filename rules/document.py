@@ -37,7 +37,7 @@ def documents(text: str, report: Report) -> Iterator[Node]:
         for node in yaml.compose_all(text, Loader=_Loader):
             if _too_deep(node):
                 report.fault(node, f"nested more than {DEPTH} deep")
-            elif not _empty(node):
+            elif not is_empty(node):
                 yield node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -48,7 +48,8 @@ def documents(text: str, report: Report) -> Iterator[Node]:
         report.fault(1, f"nested more than {DEPTH} deep")
 
 
-def _empty(node: Node | None) -> bool:
+def is_empty(node: Node | None) -> bool:
+    """Whether nothing is written there, or null."""
     return node is None or (isinstance(node, ScalarNode) and scalar(node) is None)
 
 
@@ -112,7 +113,7 @@ def scalar(node: ScalarNode) -> Scalar:
 
 def text(entry: Entry | None, report: Report, what: str) -> str | None:
     """Return a text value, or None: absent, or no text (a fault)."""
-    if entry is None or _empty(entry.value):
+    if entry is None or is_empty(entry.value):
         return None
     if not isinstance(entry.value, ScalarNode):
         report.fault(entry.value, f"{what} must be text")
@@ -121,11 +122,23 @@ def text(entry: Entry | None, report: Report, what: str) -> str | None:
 
 
 def texts(entry: Entry | None, report: Report, what: str) -> tuple[str, ...] | None:
-    """Return a text, or a list of texts, as a tuple; None with a fault when it is neither. Absent is ()."""
-    if entry is None:
+    """Return a text, or a list of texts, as a tuple; None with a fault when it is neither. Absent or empty is ()."""
+    if entry is None or is_empty(entry.value):
         return ()
     nodes = entry.value.value if isinstance(entry.value, SequenceNode) else [entry.value]
-    if not all(isinstance(node, ScalarNode) for node in nodes):
+    if not all(isinstance(node, ScalarNode) and not is_empty(node) for node in nodes):
         report.fault(entry.value, f"{what} must be plain text or a list of texts")
         return None
     return tuple(str(node.value) for node in nodes)
+
+
+def words(entry: Entry | None, report: Report, what: str) -> tuple[str, ...] | None:
+    """The same for what names something (a field, a rule, a log source): a number or true is a slip there."""
+    found = texts(entry, report, what)
+    if entry is None or not found:
+        return found
+    nodes = entry.value.value if isinstance(entry.value, SequenceNode) else [entry.value]
+    slips = [node for node in nodes if isinstance(node, ScalarNode) and not isinstance(scalar(node), str)]
+    for node in slips:
+        report.fault(node, f"{what}: {node.value} is no name; if it is meant as one, quote it")
+    return None if slips else found

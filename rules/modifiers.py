@@ -68,7 +68,7 @@ def _plain(form: Form, modifier: str) -> bytes:
         return form
     if any(isinstance(part, Wildcard) for part in form):
         raise RuleError(f"{modifier}: no wildcards allowed in the value")
-    return "".join(part for part in form if isinstance(part, str)).encode()
+    return "".join(part for part in form if isinstance(part, str)).encode("utf-8", "replace")
 
 
 def _base64(form: Form) -> list[Form]:
@@ -86,7 +86,12 @@ def _base64offset(form: Form) -> list[Form]:
 
 
 def _encode(modifier: str, encoding: str) -> Transform:
-    return lambda form: [_plain(form, modifier).decode("utf-8", "surrogateescape").encode(encoding)]
+    def encode(form: Form) -> list[Form]:
+        if isinstance(form, bytes):
+            raise RuleError(f"{modifier}: the value is encoded already")
+        return [_plain(form, modifier).decode("utf-8").encode(encoding)]
+
+    return encode
 
 
 def _windash(form: Form) -> list[Form]:
@@ -176,7 +181,7 @@ def _ordered(text: str, key: Key) -> None:
 
 def _allowed_after(first: str) -> tuple[str, ...]:
     if first == "re":
-        return (*_REGEX_FLAGS, *_AFFIXES)
+        return (*_REGEX_FLAGS, *_AFFIXES, "expand")
     if first == "fieldref":
         return _AFFIXES
     return _COMPARISONS if first in _TIME_PARTS else ()
@@ -184,12 +189,15 @@ def _allowed_after(first: str) -> tuple[str, ...]:
 
 def alternatives(key: Key, value: Scalar, lists: Lists) -> list[p.Test]:
     """Return the tests that one value stands for, any of which suffices. Raises RuleError."""
+    if key.chain[:1] == ("re",) and "expand" in key.chain and isinstance(value, str):
+        return [_regex(text, key.chain[1:]) for text in _expanded(value, lists)]
     if key.chain and key.chain[0] in _LEADING:
         return [_leading(key, value)]
     if isinstance(value, str):
         return [p.Text(_text(form, "value"), key.cased) for form in _forms(key.chain, value, lists)]
-    if key.chain and key.chain != ("expand",):
-        raise RuleError(f"{key.chain[0]!r} needs text, not {_name(value)}")
+    needs = "cased" if key.cased else next((modifier for modifier in key.chain if modifier != "expand"), None)
+    if needs is not None:
+        raise RuleError(f"{needs!r} needs text, not {_name(value)}")
     return [_literal(value)]
 
 
@@ -244,6 +252,8 @@ def _leading(key: Key, value: Scalar) -> p.Test:
         return _reference(key, value, rest)
     if first in _COMPARISONS:
         return _comparison(first, value)
+    if len(rest) > 1:
+        raise RuleError(f"{first} takes one of {', '.join(_COMPARISONS)}")
     test = _comparison(rest[0], value) if rest else p.Number(_number(first, value))
     return p.TimePart(first, test)  # type: ignore[arg-type]  # one of _TIME_PARTS
 
@@ -279,6 +289,8 @@ def _comparison(modifier: str, value: Scalar) -> p.Compare:
 def _reference(key: Key, value: Scalar, rest: Sequence[str]) -> p.SameAs:
     if not isinstance(value, str) or not value:
         raise RuleError("fieldref needs the name of a field")
+    if any(isinstance(part, Wildcard) for part in parse(value)):
+        raise RuleError(f"fieldref: {value!r} is no field's name: it takes no wildcards")
     if len(rest) > 1:
         raise RuleError("fieldref takes one of contains, startswith, endswith")
     how = rest[0] if rest else "equals"

@@ -18,7 +18,7 @@ from rules import predicate as p
 from rules.alert import Level
 from rules.alerting import Alerting
 from rules.correlation_rule import Correlating, correlating
-from rules.document import Entry, documents, mapping, scalar, text, texts
+from rules.document import Entry, documents, is_empty, mapping, scalar, text, texts, words
 from rules.faults import Report, RuleError
 from rules.logsource import Logsource
 from rules.modifiers import Key, Lists, alternatives, key_of
@@ -178,7 +178,7 @@ class _Reader:
         inner = mapping(entry.value, self._report, "filter")
         if inner is None:
             return None
-        if "rules" not in inner:
+        if "rules" not in inner or is_empty(inner["rules"].value):
             self._report.fault(entry.key, "a filter needs 'rules': ids, or any")
         named = texts(inner.get("rules"), self._report, "filter.rules")
         logsource = self._logsource(found["logsource"]) if "logsource" in found else None
@@ -200,12 +200,15 @@ class _Reader:
         found = mapping(entry.value, self._report, "logsource") if entry else None
         if entry is None or found is None:
             return None
-        product, category, service = (
-            text(found.get(name), self._report, f"logsource.{name}") for name in ("product", "category", "service")
-        )
+        product, category, service = (self._word(found, name) for name in ("product", "category", "service"))
         if not (product or category or service):
             self._report.fault(entry.key, "logsource needs a product, category or service")
         return Logsource(product, category, service)
+
+    def _word(self, found: Mapping[str, Entry], name: str) -> str | None:
+        entry, what = found.get(name), f"logsource.{name}"
+        value = text(entry, self._report, what)
+        return value if value is None else next(iter(words(entry, self._report, what) or ()), None)
 
     def _detections(self, node: Node, what: str, skip: tuple[str, ...] = ()) -> p.Predicate | None:
         found = mapping(node, self._report, what)
@@ -232,6 +235,8 @@ class _Reader:
         self, entry: Entry, found: Mapping[str, Entry], selections: Mapping[str, p.Predicate]
     ) -> p.Predicate | None:
         lines = texts(entry, self._report, "condition")
+        if lines == ():
+            self._report.fault(entry.key, "the condition is empty; name a selection")
         parts: list[p.Predicate] = []
         used: set[str] = set()
         for line in lines or ():
@@ -288,7 +293,9 @@ class _Reader:
         return (_and if key.every else _or)(parts) if parts else None
 
     def _value(self, key: Key, node: ScalarNode, *, alone: bool) -> p.Predicate | None:
-        value = str(node.value) if key.chain[:1] == ("re",) else scalar(node)
+        value = scalar(node)
+        if key.chain[:1] == ("re",) and value is not None:
+            value = str(node.value)
         if value is None and not alone:
             self._report.warn(node, f"{key.field}: null within a list; write a selection of its own")
         try:

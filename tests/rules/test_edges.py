@@ -106,6 +106,9 @@ def wide(text: str, encoding: str) -> str:
         ("{a|expand|startswith: '%sites%.'}", {"a": "10.2.3.4"}, True),
         (r"{a|expand: '100\%'}", {"a": "100%"}, True),
         ("{a|expand: ['%dbas%', root]}", {"a": "root"}, True),
+        ("{a|re|expand: '^%sites%[.]'}", {"a": "10.2.3.4"}, True),
+        ("{a|re|expand: '^%sites%$'}", {"a": "10.2.3.4"}, False),
+        ("{a|re: '%sites%'}", {"a": "10.1"}, False),
         # Numbers, texts and truth.
         ("{a: 1}", {"a": "1.0"}, True),
         ("{a: '1'}", {"a": 1}, True),
@@ -213,6 +216,15 @@ X, Y = {"e": "x"}, {"e": "y"}
         ("{type: temporal_ordered, rules: [base, other], timespan: 1m}", [(0, X), (0, Y)], [2]),
         ("{type: temporal_ordered, rules: [base, other], timespan: 1m}", [(0, Y), (0, X), (0, Y)], [3]),
         ("{type: temporal, rules: [base, other], timespan: 1m, condition: base and not other}", [(0, X), (1, Y)], [1]),
+        ("{type: temporal, timespan: 1m, condition: base and other}", [(0, X), (1, Y)], [2]),
+        (
+            "{type: temporal_ordered, rules: null, timespan: 1m, condition: base and other}",
+            [(0, Y), (1, X), (2, Y)], [3]),
+        (
+            "{type: event_count, rules: [base], timespan: 1m, condition: {gte: 2e0}, generate: null, aliases: null}",
+            [(0, X), (1, X)],
+            [2],
+        ),
         (
             "{type: temporal, rules: [base, other], group-by: [who], timespan: 1m,"
             " aliases: {who: {base: a, other: b}}}",
