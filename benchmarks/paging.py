@@ -20,10 +20,11 @@ from notifiers.channels import Receipt
 from notifiers.message import Message as Rendered
 from notifiers.policy import Policy
 from notifiers.route import parse
-from pipeline.roles.incident_log import own_group, replayed
+from pipeline.roles.incident_log import replayed
 from pipeline.roles.notify import Notify
 from pipeline.streams import ALERTS, Message
 from pipeline.streams.sqlite import SqliteStream
+from pipeline.streams.whole import own_group
 from rules.alert import Alert
 from tests.standins.alerts import root_login
 

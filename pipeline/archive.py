@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from notifiers.entry import Entry
 from pipeline.indexes import Index, Query
-from pipeline.roles.incident_log import own_group
-from pipeline.streams import ALERTS, Stream, StreamUnavailable
+from pipeline.streams import ALERTS, Stream
+from pipeline.streams.whole import own_group, whole
 from rules.alert import Alert, Step
 from rules.event import Event
 from rules.predicate import And, Field, Keyword, Or, Predicate, Text
@@ -21,7 +21,6 @@ M = TypeVar("M", bound=BaseModel)
 _AROUND: Final = timedelta(days=1)  # how far from an alert its events are looked for first
 _MOST: Final = 10_000
 _AT_ONCE: Final = 200  # ids asked for in one query
-_EMPTY_READS: Final = 30
 _STEPS: Final[tuple[Step, ...]] = ("fired", "updated", "settled", "resolved")  # told in this order at one moment
 
 
@@ -101,17 +100,8 @@ def streamed(stream: Stream, wanted: Callable[[Alert], bool]) -> list[Alert]:
 
 
 def _all(stream: Stream) -> Iterator[Alert]:
-    end = stream.ends(ALERTS).get(0, 0)
-    group, offset, empty = own_group("explain"), 0, 0
-    while offset < end:
-        batch = stream.read(ALERTS, group, 1000, 1.0)
-        offset += sum(batch.missing.values())
-        empty = 0 if batch.messages or batch.missing else empty + 1
-        if empty > _EMPTY_READS:
-            raise StreamUnavailable(f"{ALERTS} ends at {end} and could be read up to {offset} only")
-        for stored in batch.messages:
-            offset = stored.offset + 1
-            try:
-                yield Alert.model_validate_json(stored.value)
-            except ValidationError:
-                continue  # the dead letters hold it
+    for stored in whole(stream, ALERTS, own_group("explain")):
+        try:
+            yield Alert.model_validate_json(stored.value)
+        except ValidationError:
+            continue  # the dead letters hold it

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from notifiers.escape import line
 from pipeline.commands.options import config_option, fail, load_config
 from pipeline.commands.people import opened, record
-from pipeline.groups import own_group
 from pipeline.keys import commands_key
 from pipeline.records import Command, DeadLetter, fields_of
 from pipeline.settings import Config
 from pipeline.signing import Forged, Guard
 from pipeline.streams import COMMANDS, Message, Stream
+from pipeline.streams.whole import own_group, whole
 from pipeline.verify.sources import letters
 from rules.event import rfc3339
 
@@ -28,7 +28,6 @@ _VERB = "replay"
 _AT_ONCE = 500  # records that one command names
 _SHOWN = 20  # of each reason, on a terminal
 _REASON = 60  # characters by which reasons are grouped
-_EMPTY_READS = 30
 
 _form = click.option(
     "--format", "form", type=click.Choice(["table", "ndjson"]), help="Default: table on a terminal, else ndjson."
@@ -127,22 +126,15 @@ def _kept(stream: Stream, config: Config) -> list[Kept]:
 
 def _replayed(stream: Stream, guard: Guard) -> Iterator[str]:
     """Yield the names of the dead letters that were sent through again, as far as a holder of the key says so."""
-    end, offset, empty = stream.ends(COMMANDS).get(0, 0), 0, 0
-    group = own_group("replayed")
-    while offset < end and empty < _EMPTY_READS:
-        batch = stream.read(COMMANDS, group, 1_000, 1.0)
-        offset += sum(batch.missing.values())
-        empty = 0 if batch.messages or batch.missing else empty + 1
-        for message in batch.messages:
-            offset = message.offset + 1
-            try:
-                said = Command.model_validate_json(message.value)
-                guard.check(said, message.time)
-            except (ValidationError, Forged):
-                continue
-            names = said.arguments.get("deadletters")
-            if said.verb == _VERB and isinstance(names, list):
-                yield from map(str, names)
+    for message in whole(stream, COMMANDS, own_group("replayed")):
+        try:
+            said = Command.model_validate_json(message.value)
+            guard.check(said, message.time)
+        except (ValidationError, Forged):
+            continue
+        names = said.arguments.get("deadletters")
+        if said.verb == _VERB and isinstance(names, list):
+            yield from map(str, names)
 
 
 def _named(all_: Sequence[Kept], names: Sequence[str]) -> list[Kept]:

@@ -12,9 +12,10 @@ from notifiers.policy import Policy
 from pipeline import app, rulesets
 from pipeline.archive import Archive
 from pipeline.commands.people import policy
-from pipeline.roles.incident_log import entries, own_group
+from pipeline.roles.incident_log import entries
 from pipeline.settings import Config
 from pipeline.streams import Stream, StreamUnavailable
+from pipeline.streams.whole import own_group
 from rules.explain import Tree, tree_of
 from rules.faults import Fault
 from rules.ruleset import RuleSet

@@ -17,11 +17,12 @@ from pipeline import app, keys
 from pipeline.adapters import build_policy
 from pipeline.commands.options import fail, told
 from pipeline.records import Command
-from pipeline.roles.incident_log import entries, own_group
+from pipeline.roles.incident_log import entries
 from pipeline.settings import Config
 from pipeline.signing import signed
 from pipeline.state import StateError, role_runs
 from pipeline.streams import COMMANDS, INCIDENTS, Message, Stream
+from pipeline.streams.whole import own_group
 from rules.event import Value
 
 _LOOKS: Final = 30  # how often it is looked whether a notifier has taken a command

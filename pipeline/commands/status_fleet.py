@@ -9,10 +9,10 @@ from datetime import datetime
 import click
 import msgspec
 
-from pipeline.groups import own_group
 from pipeline.records import fields_of
 from pipeline.roles.witnessing import PREFIX, kept
 from pipeline.streams import EVENTS, Stream
+from pipeline.streams.whole import own_group
 from pipeline.verify.sources import letters
 from pipeline.watched import Source, sources
 from rules.event import instant

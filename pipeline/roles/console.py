@@ -14,8 +14,8 @@ from notifiers.policy import Policy
 from pipeline.console.answering import Site, answer
 from pipeline.console.pages import told
 from pipeline.console.server import Job, Server
-from pipeline.roles.incident_log import own_group
 from pipeline.streams import INCIDENTS, Stream, StreamUnavailable
+from pipeline.streams.whole import own_group
 
 _WAIT: Final = 0.2  # seconds for a request
 _LIMIT: Final = 1000

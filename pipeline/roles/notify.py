@@ -23,13 +23,14 @@ from notifiers.postman import Outcome, Postman
 from notifiers.render import Renderer
 from notifiers.route import Route
 from pipeline.roles.attempts import again, answered, moved
-from pipeline.roles.incident_log import own_group, replayed
+from pipeline.roles.incident_log import replayed
 from pipeline.roles.intents import Intents
 from pipeline.roles.logbook import Logbook
 from pipeline.roles.sorter import Sorter
 from pipeline.roles.writer import Writer
 from pipeline.signing import Guard
 from pipeline.streams import ALERTS, COMMANDS, DEADLETTER, INCIDENTS, Batch, Message, Stored, Stream, StreamUnavailable
+from pipeline.streams.whole import own_group
 
 _GROUP = "notify"
 _LIMIT = 200

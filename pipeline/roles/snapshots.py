@@ -8,22 +8,20 @@ furthest, and lets go of all others.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from pipeline.roles.incident_log import own_group
-from pipeline.streams import STATE, Message, Stored, Stream, StreamUnavailable
+from pipeline.streams import STATE, Message, Stream
+from pipeline.streams.whole import own_group, whole
 
 PART_BYTES: Final = 400_000  # no record of the stream exceeds 512 KiB
 _PREFIX: Final = "correlate/"
 _MANIFEST: Final = "manifest"
 _PART: Final = "\x00"  # stands in a key before the number of a part
 _GONE: Final = b"null"
-_BATCH: Final = 5_000
-_PATIENCE: Final = 120  # empty half-second reads of the state before the stream counts as unreachable
 
 
 class Manifest(msgspec.Struct):
@@ -59,7 +57,9 @@ class Snapshots:
         pending: dict[str, dict[str, bytes]] = {}
         manifests: dict[str, Manifest] = {}
         keys: dict[str, None] = {}
-        for message in self._all_state():
+        for message in whole(self._stream, STATE, self._group):
+            if not message.key.startswith(_PREFIX):
+                continue
             owner, place = _owned(message.key)
             keys[message.key] = None
             if not message.value:
@@ -92,20 +92,6 @@ class Snapshots:
 
     def _key(self, place: str) -> str:
         return f"{_PREFIX}{self._own}/{place}"
-
-    def _all_state(self) -> Iterator[Stored]:
-        end = self._stream.ends(STATE).get(0, 0)
-        self._stream.seek(STATE, self._group, {0: 0})
-        offset = empty = 0
-        while offset < end:
-            found = self._stream.read(STATE, self._group, _BATCH, 0.5).messages
-            empty = 0 if found else empty + 1
-            if empty > _PATIENCE:
-                raise StreamUnavailable("audit.state could not be read to its end")
-            for message in found:
-                offset = message.offset + 1
-                if message.key.startswith(_PREFIX):
-                    yield message
 
 
 def _owned(key: str) -> tuple[str, str]:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pipeline.groups import own_group
 from pipeline.records import DeadLetter, fields_of
 from pipeline.roles.own import OwnEvents
 from pipeline.roles.sound import refuses
 from pipeline.seals import Doubt, Seals
-from pipeline.streams import DEADLETTER, EVENTS, STATE, Message, Stored, Stream, StreamUnavailable
+from pipeline.streams import DEADLETTER, EVENTS, STATE, Message, Stored, Stream
+from pipeline.streams.whole import own_group, whole
 from pipeline.testimony import Testimony
 from pipeline.witness import WITNESSED, Finding, Witness
 
@@ -28,7 +28,6 @@ RENEW_EVERY: Final = timedelta(seconds=1)
 COUNT_EVERY: Final = timedelta(seconds=30)
 _LETTERS: Final = f"{PREFIX}letters"
 _LONGEST: Final = 128  # characters of a host.id that is remembered
-_PATIENCE: Final = 120  # empty half-second reads of the state before the stream counts as unreachable
 _HOST, _WRITER, _KEY, _CLASS = (
     WITNESSED.index(name) for name in ("host.id", "tocsin.writer", "tocsin.chain.key", "tocsin.class")
 )
@@ -161,21 +160,8 @@ class Witnessing:
 
 
 def kept(stream: Stream, group: str) -> Iterator[Stored]:
-    """Yield what audit.state holds of the witness. Raises StreamUnavailable."""
-    end = stream.ends(STATE).get(0, 0)
-    if not end:
-        return
-    stream.seek(STATE, group, {0: 0})
-    empty, last = 0, -1
-    while last + 1 < end:
-        found = stream.read(STATE, group, 5_000, 0.5).messages
-        empty = 0 if found else empty + 1
-        if empty > _PATIENCE:
-            raise StreamUnavailable("audit.state could not be read to its end")
-        for message in found:
-            last = message.offset
-            if message.key.startswith(PREFIX):
-                yield message
+    """Return what audit.state holds of the witness. Raises StreamUnavailable."""
+    return (message for message in whole(stream, STATE, group) if message.key.startswith(PREFIX))
 
 
 def refused_letter(message: Stored, doubt: Doubt, now: datetime) -> Message:

@@ -13,14 +13,14 @@ from pipeline import state, watched
 from pipeline.adapters import limit_bytes_of
 from pipeline.enrolled import Enrolled, EnrolmentFault
 from pipeline.enrolling import escrow
-from pipeline.groups import own_group
 from pipeline.indexes import Index, Query, Retained
 from pipeline.indexes.retention import first_kept
 from pipeline.records import DeadLetter, fields_of
 from pipeline.roles.witnessing import PREFIX, kept
 from pipeline.seals import Seals
 from pipeline.settings import Config
-from pipeline.streams import DEADLETTER, EVENTS, Stored, Stream, StreamUnavailable
+from pipeline.streams import DEADLETTER, EVENTS, Stored, Stream
+from pipeline.streams.whole import own_group, whole
 from pipeline.verify.anchors import Stated, parsed
 from pipeline.verify.conclude import LookUp
 from pipeline.verify.examine import Placed, examine
@@ -28,7 +28,6 @@ from pipeline.verify.gather import ChainOf, Gathered
 from rules.event import CLASSES, Fields
 from rules.predicate import And, Compare, Field, Text
 
-_EMPTY_READS = 30
 _WAITING_MOST = 500_000  # records that the index has still to take, of which we look for the numbers
 _LOOK_UPS = 10_000  # records of one gap that are looked for outside of the bounds
 _FULL = 0.8  # of the index's limit: beyond it, days may have gone before their time
@@ -36,23 +35,11 @@ _FULL = 0.8  # of the index's limit: beyond it, days may have gone before their 
 
 def letters(stream: Stream) -> Iterator[tuple[str, DeadLetter]]:
     """Yield every dead letter with its name, `<partition>-<offset>`. Raises StreamUnavailable."""
-    ends = dict(stream.ends(DEADLETTER))
-    group, empty = own_group("deadletters"), 0
-    left = {partition for partition, end in ends.items() if end}
-    while left:
-        batch = stream.read(DEADLETTER, group, 1_000, 1.0)
-        empty = 0 if batch.messages or batch.missing else empty + 1
-        if empty > _EMPTY_READS:
-            raise StreamUnavailable(f"{DEADLETTER} could not be read to its end")
-        for partition in [one for one in batch.missing if one in left and batch.missing[one] >= ends[one]]:
-            left.discard(partition)
-        for message in batch.messages:
-            if message.offset + 1 >= ends.get(message.partition, 0):
-                left.discard(message.partition)
-            try:
-                yield f"{message.partition}-{message.offset}", DeadLetter.model_validate_json(message.value)
-            except ValidationError:
-                continue
+    for message in whole(stream, DEADLETTER, own_group("deadletters")):
+        try:
+            yield f"{message.partition}-{message.offset}", DeadLetter.model_validate_json(message.value)
+        except ValidationError:
+            continue
 
 
 def names(config: Config, faults: list[str]) -> dict[str, str]:
@@ -101,22 +88,11 @@ def _waiting(stream: Stream) -> dict[tuple[str, str], int] | None:
     out: dict[tuple[str, str], int] = {}
     if sum(end - at[partition] for partition, end in ends.items()) > _WAITING_MOST:
         return None
-    group, empty = own_group("waiting"), 0
-    if any(at[partition] < end for partition, end in ends.items()):
-        stream.seek(EVENTS, group, at)
-    while any(at[partition] < end for partition, end in ends.items()):
-        batch = stream.read(EVENTS, group, 5_000, 0.5)
-        empty = 0 if batch.messages or batch.missing else empty + 1
-        if empty > _EMPTY_READS:
-            return None
-        for partition, count in batch.missing.items():
-            at[partition] = at.get(partition, 0) + count
-        for message in batch.messages:
-            at[message.partition] = message.offset + 1
-            fields = fields_of(message.value) or {}
-            writer, epoch, number = map(fields.get, ("tocsin.writer", "tocsin.chain.epoch", "event.sequence"))
-            if isinstance(writer, str) and isinstance(epoch, str) and type(number) is int:
-                out[writer, epoch] = min(number, out.get((writer, epoch), number))
+    for message in whole(stream, EVENTS, own_group("waiting"), at):
+        fields = fields_of(message.value) or {}
+        writer, epoch, number = map(fields.get, ("tocsin.writer", "tocsin.chain.epoch", "event.sequence"))
+        if isinstance(writer, str) and isinstance(epoch, str) and type(number) is int:
+            out[writer, epoch] = min(number, out.get((writer, epoch), number))
     return out
 
 

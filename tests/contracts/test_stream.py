@@ -13,6 +13,7 @@ from kafka.structs import TopicPartition
 from pipeline.streams import ALERTS, EVENTS, STATE, Batch, Message, Stored, Stream, StreamUnavailable
 from pipeline.streams.kafka import KafkaStream
 from pipeline.streams.sqlite import SqliteStream
+from pipeline.streams.whole import own_group, whole
 from tests.conftest import absent
 from tests.services.kafka import PASSWORD, USER, Kafka
 from tests.services.process import CannotServe, free_port
@@ -131,6 +132,13 @@ def test_groups_read_independently(stream: Stream) -> None:
     stream.commit(ALERTS, "index", {0: 1})
     assert values(take(stream, 1, group="notify")) == [b"1"]
     assert stream.committed(ALERTS, "notify") == {}
+
+
+def test_the_whole_of_a_topic_is_read_once_whatever_its_group_read_before(stream: Stream) -> None:
+    stream.append(EVENTS, [Message(f"host-{number % 5}", f"{number}".encode()) for number in range(20)])
+    group = own_group("t")
+    for _ in range(2):
+        assert sorted(int(one.value) for one in whole(stream, EVENTS, group)) == list(range(20))
 
 
 def test_the_first_read_says_which_partitions_are_gained(stream: Stream) -> None:
