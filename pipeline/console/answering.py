@@ -106,6 +106,28 @@ def explained(incident: Incident, now: datetime) -> str:
 
 def _asked(query: str, site: Site, ledger: Ledger, now: datetime) -> Response:
     text = _field(query)
+    found = _linked(text, site, ledger, now)
+    if isinstance(found, Response):
+        return found
+    link, incident = found
+    shown = [*facts(incident, now), ("For", link.address), ("This link ends", clock(link.expires, now))]
+    return pages.ask(headline(incident.alert), BUTTONS[link.action], text, shown)
+
+
+def _acted(body: str, site: Site, ledger: Ledger, now: datetime) -> Response:
+    text = _field(body)
+    found = _linked(text, site, ledger, now)
+    if isinstance(found, Response):
+        return found
+    link, incident = found
+    person = keys.by_email(site.people, link.address) or ""
+    who = _Who(person, f"mail link to {link.address}", _nonce(f"{text} {now.isoformat()}"))
+    site.obey(signed(_command(link.action, incident, who, now), site.key))
+    return pages.told(200, _DONE[link.action], headline(incident.alert))
+
+
+def _linked(text: str, site: Site, ledger: Ledger, now: datetime) -> tuple[Link, Incident] | Response:
+    """Return what a link asks and of which incident, or the answer that tells why it does nothing."""
     try:
         link = read(text, site.key, now)
     except BadLink as error:
@@ -114,24 +136,7 @@ def _asked(query: str, site: Site, ledger: Ledger, now: datetime) -> Response:
     refusal = _refused(link, incident, site)
     if refusal or incident is None:
         return pages.told(409, "Nothing to do", refusal)
-    shown = [*facts(incident, now), ("For", link.address), ("This link ends", clock(link.expires, now))]
-    return pages.ask(headline(incident.alert), BUTTONS[link.action], text, shown)
-
-
-def _acted(body: str, site: Site, ledger: Ledger, now: datetime) -> Response:
-    text = _field(body)
-    try:
-        link = read(text, site.key, now)
-    except BadLink as error:
-        return pages.told(400, "No good", str(error))
-    incident = ledger.by_id(link.incident)
-    refusal = _refused(link, incident, site)
-    if refusal or incident is None:
-        return pages.told(409, "Nothing was done", refusal)
-    person = keys.by_email(site.people, link.address) or ""
-    who = _Who(person, f"mail link to {link.address}", _nonce(f"{text} {now.isoformat()}"))
-    site.obey(signed(_command(link.action, incident, who, now), site.key))
-    return pages.told(200, _DONE[link.action], headline(incident.alert))
+    return link, incident
 
 
 def _refused(link: Link, incident: Incident | None, site: Site) -> str:
