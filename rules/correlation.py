@@ -11,111 +11,19 @@ one makes it step again. All waiting is counted from arrival by the stream's clo
 
 from __future__ import annotations
 
-import hashlib
-from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
-from rules.correlation_rule import Correlating
-from rules.window import Seen, Window
+from rules.episode import Episode, Place, Report, Track, meeting
+from rules.window import Seen
 
 LATENESS: Final = timedelta(seconds=60)
 KEPT: Final = timedelta(minutes=10)  # beyond span and lateness, for matches that come later than that
-KEPT_IDS: Final = 500  # contributing ids that a proof names, from each end
 RECENT_LIMIT: Final = 20_000  # matches that one group keeps apart; the oldest settle early beyond it
-
-Place: TypeAlias = tuple[datetime, str]  # of a match in its group's order: event time, then id
-
-
-@dataclass(slots=True)
-class Episode:
-    """A run of matches during which the condition held."""
-
-    first: str  # the match that names it: the first contributor, or where that may repeat, the one that began it
-    since: datetime  # time of the first contributor
-    start: Place  # where the condition became true
-    last: Place
-    arrived: datetime  # when the last contributor did
-    value: float
-    count: int = 0
-    head: list[str] = field(default_factory=list)
-    tail: list[str] = field(default_factory=list)
-    digest: str = ""
-    begun: tuple[str, ...] = ()  # the contributors at the start
-
-    def add(self, one: Seen) -> None:
-        for identity in one.events or (one.id,):
-            if identity == self._newest():
-                continue  # several rules matched this event
-            self.count += 1
-            self.digest = hashlib.blake2b(f"{self.digest}{identity}".encode(), digest_size=16).hexdigest()
-            (self.head if len(self.head) < KEPT_IDS else self.tail).append(identity)
-        del self.tail[:-KEPT_IDS]
-        self.arrived = max(self.arrived, one.arrived)
-
-    def _newest(self) -> str | None:
-        return self.tail[-1] if self.tail else self.head[-1] if self.head else None
-
-    def copy(self) -> Episode:
-        return replace(self, head=self.head.copy(), tail=self.tail.copy())
-
-    def meets(self, start: Place, last: Place) -> bool:
-        return self.start <= last and start <= self.last
-
-    @property
-    def events(self) -> tuple[str, ...]:
-        return (*self.head, *self.tail)
-
-
-@dataclass(slots=True)
-class Track:
-    """Steps through a group's matches in order, and says when an episode begins."""
-
-    window: Window
-    open: Episode | None = None
-
-    @staticmethod
-    def of(asks: Correlating) -> Track:
-        return Track(Window(asks))
-
-    def copy(self) -> Track:
-        return Track(self.window.copy(), self.open.copy() if self.open is not None else None)
-
-    def step(self, one: Seen) -> tuple[bool, Episode | None]:
-        """Take the next match; return whether the condition holds and the episode that began, if one did."""
-        if self.open is not None and one.time - self.open.last[0] >= self.window.asks.timespan:
-            self.open = None
-        self.window.push(one)
-        if not self.window.holds():
-            self.open = None
-            return False, None
-        if self.open is None:
-            self.open = self._begin(one)
-            return True, self.open
-        self.open.last, self.open.value = (one.time, one.id), self.window.value() or 0
-        self.open.add(one)
-        return True, None
-
-    def _begin(self, one: Seen) -> Episode:
-        first = self.window.seen[0]
-        name = first.id if self.window.asks.monotone else one.id
-        place = (one.time, one.id)
-        episode = Episode(name, first.time, place, place, one.arrived, self.window.value() or 0)
-        for part in self.window.seen:
-            episode.add(part)
-        episode.begun = episode.events
-        return episode
-
-
-@dataclass(slots=True)
-class Report:
-    """An episode that was told of."""
-
-    first: str
-    start: Place
-    last: Place
-    digest: str | None = None  # as settled; None: only fired
+FEW: Final = 64  # matches that are stepped through at once when one comes out of order
+LOOK_EVERY: Final = timedelta(seconds=1)  # of the stream's time: how often more of them are
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +46,19 @@ class Group:
     early: int = 0  # matches that the base took before their time, for want of room
     begun: list[Episode] = field(default_factory=list)  # as of the last settling: those whose beginning is settled
     judged: tuple[Place, Place] | None = None  # as of the last settling: from where to where no other can have begun
+    due: datetime | None = None  # when the clock next makes a difference; None: whenever it moves
     _tail: Track = field(init=False)
     _settled: Track = field(init=False)
     _count: int = field(init=False, default=0)  # how many of `recent` the settled track has taken
+    _behind: bool = field(init=False, default=False)  # a late match came among them: it has to take them again
     _episodes: list[Episode] = field(init=False, default_factory=list)  # the settled track's, since the base
+    _stale: bool = field(init=False, default=False)  # the tail lacks matches that came out of order
+    _unseen: bool = field(init=False, default=False)  # and they may have made something true that was not told
+    _looked: datetime | None = field(init=False, default=None)  # when the last match had come, as the tail was whole
 
     def __post_init__(self) -> None:
-        self._restart()
+        self.reports.sort(key=lambda one: one.start)
+        self._resettle()
         self._retail()
 
     def feed(self, one: Seen) -> list[Change]:
@@ -153,14 +67,41 @@ class Group:
         if place < len(self.recent) and self.recent[place] == one:
             return []
         self.recent.insert(place, one)
+        self._next(one.arrived + LATENESS)
         if place < self._count:
-            self._resettle(place)
+            self._again_from(place)
         if not self.base.window.asks.monotone:
             return []
         if place == len(self.recent) - 1:
-            begun = self._tail.step(one)[1]
+            return self._followed(one)
+        self._stale = True
+        self._unseen = self._unseen or not self._covered(one)
+        return self.look(one.arrived)
+
+    def _followed(self, one: Seen) -> list[Change]:
+        """The tail takes a match that stands behind all others."""
+        holds, begun = self._tail.step(one)
+        if not self._stale:
             return self._fired([begun] if begun is not None else [])
+        self._unseen = self._unseen or begun is not None or not holds
+        return self.look(one.arrived)
+
+    def _covered(self, one: Seen) -> bool:
+        """Whether all that a match out of order can make true is part of an episode that was told of."""
+        return self._tail.open is not None and self._tail.open.start <= (one.time, one.id)
+
+    def look(self, moment: datetime) -> list[Change]:
+        """Return what matches that came out of order make fire. To step through many again is put off for a moment."""
+        many = len(self.recent) > FEW
+        if not self._unseen or (many and self._looked is not None and moment - self._looked < LOOK_EVERY):
+            return []
+        self._looked = moment
         return self._fired(self._retail())
+
+    @property
+    def looks(self) -> bool:
+        """Whether matches came out of order that were not yet looked at."""
+        return self._unseen
 
     def drop(self, identity: str) -> None:
         """Take back an inner correlation's firing that turned out otherwise."""
@@ -168,21 +109,21 @@ class Group:
             if one.id == identity:
                 del self.recent[place]
                 if place < self._count:
-                    self._resettle(place)
-                self._retail()
+                    self._again_from(place)
+                self._stale = self._unseen = True
+                self.due = None
                 return
 
     def settle(self, clock: datetime) -> list[Change]:
         """Judge for good what is ripe at this time; return what changes by it."""
+        if self._behind:
+            self._resettle()
         ripe = clock - LATENESS
         while self._count < len(self.recent):
             one = self.recent[self._count]
             if one.provisional or one.arrived > ripe:
                 break
-            self._count += 1
-            begun = self._settled.step(one)[1]
-            if begun is not None:
-                self._episodes.append(begun)
+            self._settle_next()
         out = self._fired(self._episodes)
         for episode in self._episodes:
             if self._over(episode, ripe):
@@ -191,6 +132,9 @@ class Group:
         self.begun = self._episodes.copy()
         self.judged = (_place(self.recent[0]), _place(self.recent[self._count - 1])) if self._count else None
         self._rebase(clock)
+        if self._stale and self._count == len(self.recent):
+            self._retail()  # all of it is settled, and was told
+        self.due = self._due(clock)
         return out
 
     @property
@@ -204,18 +148,21 @@ class Group:
     def _fired(self, episodes: list[Episode]) -> list[Change]:
         out: list[Change] = []
         for episode in episodes:
-            if not any(episode.meets(report.start, report.last) for report in self.reports):
-                self.reports.append(Report(episode.first, episode.start, episode.last))
+            if not self.reports[meeting(self.reports, episode)]:
+                self._report(Report(episode.first, episode.start, episode.last))
                 out.append(Change("fired", episode.first, episode))
         return out
 
+    def _report(self, report: Report) -> None:
+        insort(self.reports, report, key=lambda one: one.start)
+
     def _final(self, episode: Episode) -> list[Change]:
-        told = [report for report in self.reports if episode.meets(report.start, report.last)]
+        told = self.reports[meeting(self.reports, episode)]
         if [(report.first, report.digest) for report in told] == [(episode.first, episode.digest)]:
             told[0].last = episode.last
             return []
-        self.reports = [report for report in self.reports if report not in told]
-        self.reports.append(Report(episode.first, episode.start, episode.last, episode.digest))
+        del self.reports[meeting(self.reports, episode)]
+        self._report(Report(episode.first, episode.start, episode.last, episode.digest))
         replaces = tuple(sorted({report.first for report in told} - {episode.first}))
         return [Change("settled", episode.first, episode.copy(), replaces)]
 
@@ -224,35 +171,54 @@ class Group:
         if not self._count:
             return []
         first, upto = _place(self.recent[0]), _place(self.recent[self._count - 1])
-        gone = [
-            report
-            for report in self.reports
-            if first <= report.start
-            and report.last <= upto
-            and not any(one.meets(report.start, report.last) for one in self._episodes)
-        ]
-        self.reports = [report for report in self.reports if report not in gone]
+        gone, kept = list[Report](), list[Report]()
+        for report in self.reports:
+            judged = first <= report.start and report.last <= upto
+            (kept if not judged or self._episodes[meeting(self._episodes, report)] else gone).append(report)
+        self.reports = kept
         return [Change("withdrawn", report.first) for report in gone]
 
-    def _resettle(self, place: int) -> None:
-        """A match came late, or went: settle again from the base up to it."""
-        self._restart()
-        for one in self.recent[:place]:
-            begun = self._settled.step(one)[1]
-            if begun is not None:
-                self._episodes.append(begun)
+    def _again_from(self, place: int) -> None:
+        """A match came late, or went: what is settled is settled again from the base, when it is next asked for."""
         self._count = place
-        self._retail()
+        self._behind = True
+        self.due = None
 
-    def _restart(self) -> None:
-        self._settled = self.base.copy()
-        self._tail = self.base.copy()
-        self._count = 0
+    def _resettle(self) -> None:
+        self._settled, self._behind = self.base.copy(), False
         self._episodes = [self._settled.open] if self._settled.open is not None else []
+        upto, self._count = self._count, 0
+        while self._count < upto:
+            self._settle_next()
+
+    def _settle_next(self) -> None:
+        begun = self._settled.step(self.recent[self._count])[1]
+        self._count += 1
+        if begun is not None:
+            self._episodes.append(begun)
 
     def _retail(self) -> list[Episode]:
-        self._tail = self._settled.copy()
+        if self._behind:
+            self._resettle()
+        self._tail, self._stale, self._unseen = self._settled.copy(), False, False
         return [begun for one in self.recent[self._count :] if (begun := self._tail.step(one)[1]) is not None]
+
+    def _next(self, moment: datetime) -> None:
+        if self.due is not None and moment < self.due:
+            self.due = moment
+
+    def _due(self, clock: datetime) -> datetime:
+        """Return when the clock next makes a difference, if nothing comes before that."""
+        span = self.base.window.asks.timespan
+        moments = [clock + KEPT]
+        if self._count < len(self.recent) and not self.recent[self._count].provisional:
+            moments.append(self.recent[self._count].arrived + LATENESS)
+        if self._count:
+            moments.append(self.recent[0].arrived + LATENESS + KEPT + span)
+        if self._settled.open is not None:
+            over = self._settled.open.arrived + span + LATENESS
+            moments += [over] if over > clock else []
+        return min(moments)
 
     def _rebase(self, clock: datetime) -> None:
         """Let the base take what no late match will change any more."""
@@ -281,9 +247,7 @@ class Group:
         going_on = self.base.open.start if self.base.open is not None else floor
         self._episodes = [one for one in self._episodes if one.last >= floor or one.start >= going_on]
         self.reports = [
-            report
-            for report in self.reports
-            if report.last >= floor or any(one.meets(report.start, report.last) for one in self._episodes)
+            report for report in self.reports if report.last >= floor or self._episodes[meeting(self._episodes, report)]
         ]
 
 

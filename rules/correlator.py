@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TypeAlias
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,7 @@ from rules.matcher import key_values
 from rules.ruleset import RuleSet
 from rules.telling import Teller
 
+STEP: Final = timedelta(seconds=1)  # of the clock: what waits for time to pass is asked no more often
 State: TypeAlias = Held | Grouped
 _STATE: msgspec.json.Decoder[State] = msgspec.json.Decoder(State)
 
@@ -49,7 +50,7 @@ class Correlator:
         """Take the next record; `clock` is the least marker as the caller knows it (None: not known yet)."""
         out = self._advance(clock)
         if isinstance(record, Marker):
-            return out
+            return out + self._groups.look(record.up_to)
         rule = self._rules.get(record.rule)
         if rule is None:
             return out  # it is no longer there
@@ -64,7 +65,7 @@ class Correlator:
         return self._teller.alert(rule, "fired", match, key, match.event)
 
     def _advance(self, clock: datetime | None) -> list[Alert]:
-        if clock is None or (self.clock is not None and clock <= self.clock):
+        if clock is None or (self.clock is not None and clock - self.clock < STEP):
             return []
         self.clock = clock
         return self._conditions.advance(clock) + self._groups.advance(clock)

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from rules.alert import Alert, Step, alert_id
-from rules.correlation import Change, Episode, Group, Place, Report, Track
+from rules.correlation import Change, Group
+from rules.episode import Episode, Place, Report, Track
 from rules.event import Value
 from rules.match import Match
 from rules.ruleset import RuleSet
@@ -67,6 +68,7 @@ class Groups:
     _feeds: dict[str, list[tuple[Correlation, tuple[int, ...]]]] = field(default_factory=dict)
     _names: dict[str, frozenset[str]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # correlations that only feed others
+    _unseen: dict[str, _One] = field(default_factory=dict)  # groups in which matches out of order wait to be looked at
 
     def __post_init__(self) -> None:
         self._names.update((rule.about.id, rule.about.names) for rule in self.ruleset.rules)
@@ -86,6 +88,8 @@ class Groups:
         out: list[Alert] = []
         for groups in self._groups.values():
             for place, one in list(groups.items()):
+                if one.group.due is not None and one.group.due > clock:
+                    continue
                 before = len(one.group.recent)
                 changes = one.group.settle(clock)
                 out += self._told(one, changes)
@@ -94,7 +98,30 @@ class Groups:
                     self.changed.add(place)
                 if one.group.idle:
                     del groups[place]
+                    self._unseen.pop(place, None)
                     self.changed.add(place)
+        return out
+
+    def look(self, moment: datetime) -> list[Alert]:
+        """Return what fires of matches that came out of order and were put off; `moment` is the stream's time."""
+        out: list[Alert] = []
+        for one in list(self._unseen.values()):
+            out += self._fires(one, one.group.look(moment))
+        return out
+
+    def _fires(self, one: _One, changes: list[Change]) -> list[Alert]:
+        """Tell what began on arrival, here and in outer correlations."""
+        out = self._told(one, changes)
+        for change in changes:
+            if change.episode is not None:
+                out += self._inner(one, change.episode, final=False)
+        place = state_key(one.correlation.about.id, one.key)
+        if changes:
+            self.changed.add(place)
+        if one.group.looks:
+            self._unseen[place] = one
+        else:
+            self._unseen.pop(place, None)
         return out
 
     def _passed_on(self, name: str, cause: Seen, fields: Mapping[str, Value], match: Match) -> list[Alert]:
@@ -104,11 +131,7 @@ class Groups:
             if key is not None:
                 one = self._one(correlation, key, match)
                 one.cause = match
-                changes = one.group.feed(measured(correlation, places, cause, fields))
-                out += self._told(one, changes)
-                for change in changes:
-                    if change.episode is not None:
-                        out += self._inner(one, change.episode, final=False)
+                out += self._fires(one, one.group.feed(measured(correlation, places, cause, fields)))
         return out
 
     def _one(self, correlation: Correlation, key: dict[str, Value], match: Match) -> _One:
@@ -127,6 +150,7 @@ class Groups:
         place = next((place for place, one in groups.items() if not one.group.reports), None)
         if place is not None:
             del groups[place]
+            self._unseen.pop(place, None)
             self.changed.add(place)
             self.evicted += 1
 
@@ -199,6 +223,7 @@ class Groups:
             outer = self._groups[correlation.about.id].get(place)
             if outer is not None:
                 outer.group.drop(identity)
+                self._unseen[place] = outer
                 self.changed.add(place)
 
     # State

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rules.correlation import Track
+from rules.episode import Track
 from rules.evaluate import compiled
 from rules.event import Fields, Value
 from rules.groups import feeds, group_of, measured, state_key

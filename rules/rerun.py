@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from rules.alert import Alert, alert_id
-from rules.correlation import Track
+from rules.episode import Track
 from rules.event import Event, Fields, Value
 from rules.explain import failing
 from rules.groups import feeds, group_of, measured, state_key

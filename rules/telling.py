@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from rules.alert import Alert, Proof, Rule, Step, alert_id
-from rules.correlation import LATENESS, Episode
+from rules.correlation import LATENESS
+from rules.episode import Episode
 from rules.evaluate import fields_of
 from rules.event import Fields, Value
 from rules.match import Match, Verdict
