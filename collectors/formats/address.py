@@ -30,7 +30,12 @@ def ip(text: str) -> str | None:
 
 
 def source(fields: dict[str, Value], host: str, port: str | None = None) -> None:
-    """Add `source.ip`, or `source.address` and `source.domain` where it is a name, and `source.port`."""
+    """Add `source.ip`, or `source.address` and `source.domain` where it is a name, and `source.port`.
+
+    `UNKNOWN` is OpenSSH's word for a peer that is gone before it was asked for its address; its port is none.
+    """
+    if host == "UNKNOWN":
+        return
     found = host if _IPV4.fullmatch(host) else ip(host)
     if found is not None:
         fields["source.ip"] = found
@@ -39,6 +44,15 @@ def source(fields: dict[str, Value], host: str, port: str | None = None) -> None
         fields["source.domain"] = host
     if port:
         number(fields, "source.port", port)
+
+
+def destination(fields: dict[str, Value], host: str, port: str | None = None) -> None:
+    """Add where to: `destination.address`, `destination.ip` too where it is an address, and `destination.port`."""
+    fields["destination.address"] = host
+    if (found := ip(host)) is not None:
+        fields["destination.ip"] = found
+    if port:
+        number(fields, "destination.port", port)
 
 
 def number(fields: dict[str, Value], name: str, text: str) -> None:

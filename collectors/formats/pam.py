@@ -30,38 +30,6 @@ _PLAIN_SESSION: Final = re.compile(
 )
 _UID: Final = re.compile(r"(.*)\(uid=(\d{1,10})\)\s*$", re.ASCII | re.DOTALL)
 _FAILURE: Final = re.compile(r"(?:(\d{1,9}) more )?authentication failures?; ")
-_USER: Final = re.compile(
-    r"received for user (?P<sss>.*): (?P<code>\d{1,9}) \([^()]*\)$"
-    r"|password changed for (?P<changed>.*)$"
-    r"|user [`'\"](?P<nobody>.*)['\"] does not exist in /etc/passwd"
-    r"|user [`'\"](?P<granted>.*)['\"] granted access$"
-    r"|user [`'\"](?P<denied>.*)['\"] denied access"
-    r"|Consecutive login failures for user (?P<locked>.*) account temporarily locked"
-    r"|user (?P<tallied>\S+) \(\d{1,10}\) (?:has been )?(?:time-)?(?:tally \d+, deny \d+|locked)"
-    r"|Refused user (?P<refused>.*) for service "
-    r"|access denied for user [`'\"](?P<barred>.*)['\"] from [`'\"](?P<from>[^`'\"]*)['\"]"
-    r"|account (?P<expired>\S+) has (?:password )?(?:expired|password changed in future)"
-    r"|password for user (?P<old>\S+) will expire"
-    r"|auth could not identify password for \[(?P<unasked>.*)\]"
-    r"|bad username \[(?P<bad>.*)\]",
-    re.DOTALL,
-)
-# which name in _USER says what: (event.action, event.outcome, event.category)
-_MEANING: Final = {
-    "sss": ("authentication_failure", "failure", "authentication"),
-    "changed": ("password-changed", "success", "iam"),
-    "nobody": ("password-changed", "failure", "iam"),
-    "granted": ("access_granted", "success", "authentication"),
-    "denied": ("access_denied", "failure", "authentication"),
-    "locked": ("account_locked", "failure", "authentication"),
-    "tallied": ("account_locked", "failure", "authentication"),
-    "refused": ("access_denied", "failure", "authentication"),
-    "barred": ("access_denied", "failure", "authentication"),
-    "expired": ("account_expired", "failure", "authentication"),
-    "old": ("password_expires", "success", "authentication"),
-    "unasked": ("authentication_failure", "failure", "authentication"),
-    "bad": ("authentication_failure", "failure", "authentication"),
-}
 _SUCCESS: Final = "authentication success; "  # pam_sss, with the pairs of its failures
 _LOCAL: Final = frozenset({"sudo", "sudo-i", "su", "su-l", "polkit-1", "runuser", "runuser-l", "doas"})
 
@@ -105,19 +73,15 @@ def _plain_session(
         "event.category": ["session"],
         "event.type": ["start" if opened else "end"],
         "event.action": "logged-on" if opened else "logged-off",
-        "user.name": by or user,
     }
-    if opened:
-        fields["user.effective.name"] = user
-        if by_uid is not None:
-            fields["user.id"] = by_uid
-    if uid is not None:
-        fields["user.effective.id"] = uid
+    _actors(fields, opened, (user, uid or ""), (by or "", by_uid or ""))
     return fields
 
 
 def _read(message: str, program: str) -> dict[str, Value] | None:
     if message.startswith("PAM "):
+        if _FAILURE.match(message, 4) is None:
+            return None
         body, module, service, kind = message[4:], "pam_unix", program, "auth"
     else:
         start = message.find("pam_") if not message.startswith("(") else 0
@@ -126,6 +90,7 @@ def _read(message: str, program: str) -> dict[str, Value] | None:
             return None
         body, module = message[head.end() :], head[1]
         service, kind = (head[2] or program, head[3] or "") if head[3] or head[2] != "auth" else (program, "auth")
+        service = program if service.isdecimal() else service  # pam_krb5[4711]: a process, no service
     fields: dict[str, Value] = {
         "event.module": "pam",
         "event.dataset": "system.auth",
@@ -150,14 +115,25 @@ def _session(body: str, fields: dict[str, Value]) -> dict[str, Value]:
     fields["event.category"] = ["session"]
     fields["event.type"] = ["start"] if opened else ["end"]
     fields["event.action"] = "logged-on" if opened else "logged-off"
-    fields["user.name"] = by or user
+    _actors(fields, opened, (user, uid), (by, by_uid))
+    return fields
+
+
+def _actors(fields: dict[str, Value], opened: bool, whom: tuple[str, str], by: tuple[str, str]) -> None:
+    """Say whose session it is, and who opened it. A daemon, `by (uid=0)`, opens the session of whoever comes in; of
+    another who is known by number alone, `by (uid=1000)`, the number is all that is said."""
+    user, uid = whom
+    name, by_uid = by
+    if name or by_uid in ("", "0"):
+        fields["user.name"] = name or user
+    if by_uid and (name or by_uid != "0"):
+        fields["user.id"] = by_uid
+    elif uid:
+        fields["user.id"] = uid
     if opened:
         fields["user.effective.name"] = user
-    if by_uid:
-        fields["user.id"] = by_uid
-    if uid:
-        fields["user.effective.id"] = uid
-    return fields
+        if uid:
+            fields["user.effective.id"] = uid
 
 
 def _uid(text: str) -> tuple[str, str]:
@@ -189,23 +165,7 @@ def _verdict(body: str, service: str, fields: dict[str, Value]) -> dict[str, Val
             **failure(body[len(_SUCCESS) :], service, fields),
             **_said("authentication_success", "success", "authentication"),
         }
-    if body.startswith(("check pass; user unknown", "bad username", "unrecognized")):
-        return {**fields, **_said("authentication_failure", "failure", "authentication")}
-    if body.startswith("requirement ") and body.endswith('"'):
-        fields.update(_said("requirement_not_met", "failure", "authentication"))
-        fields["user.name"] = body[:-1].rpartition(' not met by user "')[2]
-        return fields
-    said = _USER.match(body)
-    if said is None:
-        return pam_modules.read(body, fields)
-    name = next(n for n in _MEANING if said[n] is not None)
-    fields.update(_said(*_MEANING[name]))
-    if name == "sss" and said["code"] == "0":
-        fields["event.outcome"] = "success"
-    fields["user.target.name" if _MEANING[name][2] == "iam" else "user.name"] = said[name]
-    if name == "barred":
-        source(fields, said["from"])
-    return fields
+    return pam_modules.read(body, fields)
 
 
 def _said(action: str, outcome: str, category: str) -> dict[str, Value]:
@@ -236,8 +196,9 @@ def failure(pairs: str, service: str, fields: dict[str, Value]) -> dict[str, Val
         fields["system.auth.pam.tty"] = tty
     if service in _LOCAL or (ruser and user and ruser != user and not host):
         return _local(ruser or logname, user, uid, euid, fields)
-    if user or ruser:
-        fields["user.name"] = user or ruser
+    who = user or ruser or (logname if fields["system.auth.pam.module"] == "pam_krb5" else "")
+    if who:
+        fields["user.name"] = who
     return fields
 
 

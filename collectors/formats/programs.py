@@ -160,8 +160,9 @@ def read(program: str, message: str) -> dict[str, Value] | None:
     reader = _READERS.get(program)
     if reader is None and program:
         reader, message = _by_tag(program, message)
-    says = reader if message[:4] not in _PAM else lambda said: pam.read(said, program)
-    found = says(message) if says is not None else None
+    found = pam.read(message, program) if message[:4] in _PAM else None
+    if found is None and reader is not None:
+        found = reader(message)
     if found is None and reader is not None and program not in _SHARED:
         return {"event.module": _MODULES.get(program, program), "event.dataset": "system.auth"}
     return found

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from collectors.formats import sshd_login, sshd_network, sshd_quick, sshd_service
-from collectors.formats.address import source
-from collectors.formats.sshd_fields import NETWORK, Fields, base
+from collectors.formats.sshd_fields import Fields
 
+_LEVELS: Final = ("error: ", "fatal: ", "debug1: ", "kernel:")
 _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times?: \[ ?(.*?)\]?$", re.ASCII | re.DOTALL)
 
 
@@ -24,22 +24,15 @@ def by_word(message: str) -> Fields | None:
     message = message.lstrip(" ")
     reader = _BY_WORD.get(message[: message.find(" ")])
     found = reader(message) if reader is not None else None
-    if found is not None:
-        return found
-    return _other(message)
+    return sshd_service.read(message) if found is None else found
 
 
 def _error(message: str) -> Fields | None:
-    """error: and fatal: before PAM's verdict, the maximum of attempts, a disconnect, or what else there was."""
+    """error: and fatal: (and libwrap's and debug levels) before a message of any kind, which is of that level."""
     level, _, body = message.partition(": ")
-    if body.startswith("PAM: "):
-        fields = sshd_login.pam_verdict(body)
-    elif body.startswith("maximum authentication attempts exceeded for "):
-        fields = sshd_login.maximum(body)
-    elif body.startswith("Received disconnect from "):
-        fields = sshd_network.received(body)
-    else:
-        fields = _other(body)
+    if body.startswith(_LEVELS):
+        return None
+    fields = by_word(body)
     if fields is not None:
         fields["log.level"] = level
     return fields
@@ -48,7 +41,7 @@ def _error(message: str) -> Fields | None:
 def _repeated(message: str) -> Fields | None:
     """message repeated N times: [ MESSAGE] (rsyslog's): the message once, with the number of times."""
     found = _REPEATED.match(message)
-    if found is None or found[2].startswith("message repeated"):
+    if found is None or "message repeated" in found[2]:
         return None
     fields = read(found[2])
     if fields is not None:
@@ -56,31 +49,10 @@ def _repeated(message: str) -> Fields | None:
     return fields
 
 
-def _other(message: str) -> Fields | None:
-    """Keep the peer of a message whose kind says nothing of a login: `... Connection from ADDRESS port N: ...`."""
-    if message.startswith(
-        (
-            "Timeout before authentication",
-            "Unable to negotiate",
-            "drop connection",
-            "banner exchange",
-            "ssh_dispatch_run_fatal",
-            "kex_exchange_identification",
-            "Protocol major versions differ",
-            "Connection ",
-            "srclimit_penalise",
-            "beginning MaxStartups",
-            "exited MaxStartups",
-        )
-    ):
-        fields = base("ssh_connection_failed", "failure", NETWORK, message.partition(":")[0].partition(" with ")[0])
-        found = sshd_network.ANY_PEER.search(message)
-        if found is not None:
-            source(fields, found[1], found[2])
-        return fields
-    if message.startswith(("kernel: [", "kernel:[")):
-        return read(message.partition("]")[2].lstrip(": "))
-    return sshd_service.read(message)
+def _kernel(message: str) -> Fields | None:
+    """kernel: [TIME] MESSAGE: what a relay put before it."""
+    body = message.partition("]")[2].lstrip(": ")
+    return read(body) if message.startswith(("kernel: [", "kernel:[")) and not body.startswith("kernel:") else None
 
 
 _BY_WORD: Final[dict[str, Callable[[str], Fields | None]]] = {
@@ -98,6 +70,8 @@ _BY_WORD: Final[dict[str, Callable[[str], Fields | None]]] = {
     "User": sshd_login.user,
     "error:": _error,
     "fatal:": _error,
+    "debug1:": _error,
+    "kernel:": _kernel,
     "maximum": sshd_login.maximum,
     "PAM:": sshd_login.pam_verdict,
     "Starting": sshd_network.session,
@@ -105,11 +79,7 @@ _BY_WORD: Final[dict[str, Callable[[str], Fields | None]]] = {
     "Bad": sshd_network.bad_protocol,
     "Did": sshd_network.bad_protocol,
     "ROOT": sshd_login.root_refused,
-    "refused": sshd_network.refused,
     "Authentication": sshd_login.pam_alone,
     "message": _repeated,
-    "reverse": sshd_network.mapping,
-    "Address": sshd_network.mapping,
-    "subsystem": sshd_network.subsystem,
     "input_userauth_request:": sshd_login.input_request,
 }

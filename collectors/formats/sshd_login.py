@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats import sshd_service
 from collectors.formats.address import number, source
 from collectors.formats.sshd_fields import AUTH, LAST_FROM, Fields, base
-from collectors.formats.sshd_network import bare_peer, refused
+from collectors.formats.sshd_network import bare_peer
 
 # "... from ADDRESS port N ssh2" and what may follow: ": ED25519 SHA256:...", ": ruser ...", " [preauth]"
-_FROM: Final = re.compile(r" from (\S+) port (\d{1,5})(?: ssh([12]))?(?=$|: | \[preauth\]$)", re.ASCII)
+_FROM: Final = re.compile(r" from (\S+) port (\d{1,5})(?: ssh([12]))?(?=$|: | ruser | \[preauth\]$)", re.ASCII)
 _FROM_END: Final = re.compile(
     r"(?:.*)( from (\S+) port (\d{1,5})(?: ssh[12])?)(?: \[preauth\])?$", re.ASCII | re.DOTALL
 )
@@ -58,7 +57,7 @@ def _verdict(  # noqa: PLR0913, PLR0917  the words of one line, in its order
     if extra:
         fields["system.auth.ssh.signature"] = extra
         if "-CERT" in extra:
-            sshd_service.certificate(extra, fields)
+            certificate(extra, fields)
     return fields
 
 
@@ -104,7 +103,7 @@ def user(message: str) -> Fields | None:
         fields = base("ssh_session_process", "unknown", ["process"], "User child")
         number(fields, "process.pid", message[21:].strip())
         return fields
-    who, marked, why = message[5:].partition(" not allowed because ")
+    who, marked, why = message[5:].removesuffix(" [preauth]").partition(" not allowed because ")
     if not marked:
         return None
     fields = base("ssh_login", "failure", AUTH, "not allowed")
@@ -117,11 +116,13 @@ def user(message: str) -> Fields | None:
 
 def pam_verdict(body: str) -> Fields | None:
     """PAM: REASON for [illegal user ]USER from HOST[ via ADDRESS]."""
-    why, marked, rest = body[5:].rstrip(" ").partition(" for ")
-    if not marked:
-        return None
-    if rest.startswith("illegal user ") or " via " not in rest:
-        user, _, host = rest.removeprefix("illegal user ").rpartition(" from ")
+    why, unknown, rest = body[5:].rstrip(" ").partition(" for illegal user ")
+    if not unknown:
+        why, marked, rest = _reason(body[5:].rstrip(" "))
+        if not marked:
+            return None
+    if unknown or " via " not in rest:
+        user, _, host = rest.rpartition(" from ")
     else:
         user, _, host = rest.partition(" from ")
     fields = base("ssh_login", "failure", AUTH, "PAM")
@@ -132,6 +133,16 @@ def pam_verdict(body: str) -> Fields | None:
     if via:
         fields["destination.address"] = via
     return fields
+
+
+def _reason(verdict: str) -> tuple[str, str, str]:
+    """Part PAM's words from the user: one of pam_strerror's sentences has a " for " of its own."""
+    if verdict.startswith(_RETRIES):
+        return _RETRIES, *verdict.removeprefix(_RETRIES).partition(" for ")[1:]
+    return verdict.partition(" for ")
+
+
+_RETRIES: Final = "Have exhausted maximum number of retries for service"
 
 
 def maximum(body: str) -> Fields | None:
@@ -149,10 +160,10 @@ def maximum(body: str) -> Fields | None:
 
 
 def pam_alone(message: str) -> Fields | None:
-    """Authentication failure for USER from HOST, without `error: PAM: ` before it; or Authentication refused."""
+    """Authentication failure for USER from HOST, without `error: PAM: ` before it."""
     if message.startswith(("Authentication failure for ", "Authentication error for ", "Authentication failed for ")):
         return pam_verdict(f"PAM: {message}")
-    return refused(message)
+    return None
 
 
 def root_refused(message: str) -> Fields | None:
@@ -168,16 +179,40 @@ def accepted(message: str) -> Fields | None:
     """Accepted METHOD for ...; Accepted key TYPE HASH found at FILE:LINE; Accepted certificate ID "..." ..."""
     if message.startswith(("Accepted key ", "Accepted certificate ID ")):
         fields = base("ssh_key_accepted", "unknown", ["network"], " ".join(message.split(" ", 2)[:2]))
-        fields["system.auth.ssh.signature"] = message.split(" ", 2)[2].partition(" found at ")[0]
+        what = message.split(" ", 2)[2]
+        fields["system.auth.ssh.signature"] = what.partition(" found at ")[0]
+        if message.startswith("Accepted certificate") and (found := _CERTIFICATE.match(what)) is not None:
+            fields["system.auth.ssh.certificate.id"] = found[1]
+            fields["system.auth.ssh.certificate.authority"] = found[3]
+            if found[2]:
+                fields["system.auth.ssh.certificate.serial"] = found[2]
         return fields
     return attempt(message)
 
 
+# ID "NAME" [(serial N) ]signed by TYPE CA HASH via FILE; the name is the authority's, the rest the server's.
+_CERTIFICATE: Final = re.compile(r'ID "(.*)" (?:\(serial (\d{1,20})\) )?signed by (\S+ CA \S+)', re.ASCII | re.DOTALL)
+
+
+def certificate(extra: str, fields: Fields) -> None:
+    """Part what follows `ssh2: ` of an accepted certificate, `TYPE HASH ID NAME (serial N) CA TYPE HASH`.
+
+    The name is whatever the authority wrote: it ends at the last serial, since the server writes no more of those.
+    """
+    name, marked, rest = extra.partition(" ID ")[2].rpartition(" (serial ")
+    serial, closed, authority = rest.partition(") CA ")
+    if marked and closed:
+        fields["system.auth.ssh.certificate.id"] = name
+        fields["system.auth.ssh.certificate.serial"] = serial
+        fields["system.auth.ssh.certificate.authority"] = authority
+
+
 def input_request(message: str) -> Fields | None:
     """input_userauth_request: invalid user USER [preauth] (of before OpenSSH 7.6)."""
-    _, marked, user = message.removesuffix(" [preauth]").partition(" invalid user ")
-    if not marked:
+    body = message.removesuffix(" [preauth]").removeprefix("input_userauth_request: ")
+    if not body.startswith(("invalid user ", "illegal user ")):
         return None
     fields = base("ssh_login", "failure", AUTH, "Invalid")
-    fields["user.name"] = user
+    fields["user.name"] = body[13:]
+    fields["system.auth.ssh.invalid_user"] = True
     return fields

@@ -6,21 +6,14 @@ import re
 from typing import Final
 
 from collectors.formats.address import number, source
-from collectors.formats.sshd_fields import AUTH, LAST_FROM, NETWORK, Fields, base
+from collectors.formats.sshd_fields import LAST_FROM, NETWORK, Fields, base
 
 _PEER: Final = re.compile(r"(\S+)(?: port (\d{1,5}))?(?=$|:| )", re.ASCII)
 _DISCONNECT: Final = re.compile(
     r"(\S+)(?: port (\d{1,5}):|: ) ?(\d{1,10}): ?(.*?)( \[preauth\])?$", re.ASCII | re.DOTALL
 )
 _USER_PEER: Final = re.compile(r"(.*) (\S+) port (\d{1,5})$", re.ASCII | re.DOTALL)
-_MAPPING: Final = re.compile(
-    r"(?:reverse mapping checking getaddrinfo for|Address) (\S+) (?:\[([^\]\s]+)\]|maps to (\S+?),)"
-)
-ANY_PEER: Final = re.compile(
-    r"(?:[Cc]onnection (?:#\d{1,9} )?|^)"
-    r"(?:from|for|by|with) \[?([0-9A-Fa-f.:%]{2,64}[^\s\]:,]*)\]?(?:(?: port |:)(\d{1,5}))?",
-    re.ASCII,
-)
+_TOO_MANY_PEER: Final = re.compile(r"(.*) from (\S+) port (\d{1,5}) ssh[12]\Z", re.ASCII | re.DOTALL)
 _SESSION: Final = re.compile(
     r"(Starting|Close) session: (?:(\S+)(?: \([\w-]+\))?(?: '([^']*)')?(?: on (\S+))? for |user )(.*) from (\S+)"
     r" port (\d{1,5}) id (\d{1,9})$",
@@ -32,6 +25,8 @@ def connection(message: str) -> Fields | None:
     """Connection closed|reset by, Disconnected from, Disconnecting [KIND user USER ]ADDRESS port N."""
     preauth = message.endswith(" [preauth]")
     body = message[:-10] if preauth else message
+    if body.endswith(" timed out"):
+        return None
     found_start = next(((s, a) for s, a in _CONNECTION_STARTS if body.startswith(s)), None)
     if found_start is None:
         return None
@@ -89,13 +84,16 @@ def bare_peer(rest: str, fields: Fields) -> Fields | None:
 
 
 def too_many(message: str) -> Fields:
-    """Disconnecting: Too many authentication failures[ for USER] (of before OpenSSH 7.5)."""
+    """Disconnecting: Too many authentication failures[ for USER[ from ADDRESS port N ssh2]] (before OpenSSH 7.5)."""
     fields = base("ssh_disconnected", "failure", NETWORK, "Disconnecting")
     body = message.removesuffix(" [preauth]")
     fields["event.reason"] = body.removeprefix("Disconnecting: ")
     _, marked, user = body.partition(" authentication failures for ")
     if marked:
-        fields["user.name"] = user.removeprefix("invalid user ")
+        peer = _TOO_MANY_PEER.match(user)
+        fields["user.name"] = (peer[1] if peer else user).removeprefix("invalid user ")
+        if peer is not None:
+            source(fields, peer[2], peer[3])
     return fields
 
 
@@ -138,40 +136,6 @@ def bad_protocol(message: str) -> Fields | None:
         return None
     fields = base("ssh_no_identification", "failure", NETWORK, found[1].partition(" '")[0])
     source(fields, found[2], found[3])
-    if message.startswith("Did not"):
+    if message.startswith("Did not") and found[2] != "UNKNOWN":
         fields["system.auth.ssh.dropped_ip"] = found[2]
-    return fields
-
-
-def refused(message: str) -> Fields | None:
-    """refused connect from NAME (ADDRESS) (libwrap); Authentication refused: bad ownership or modes for file F."""
-    if message.startswith("Authentication refused: "):
-        fields = base("ssh_login", "failure", AUTH, "Authentication refused")
-        fields["event.reason"] = message[24:]
-        return fields
-    if not message.startswith("refused connect from "):
-        return None
-    fields = base("ssh_connection_refused", "failure", NETWORK, "refused connect")
-    inner = message.rstrip(") ").rpartition("(")[2] if message.endswith(")") else message[21:]
-    source(fields, inner)
-    return fields
-
-
-def mapping(message: str) -> Fields | None:
-    found = _MAPPING.match(message)
-    if found is None:
-        return None
-    fields = base("ssh_reverse_mapping", "unknown", NETWORK, "reverse mapping")
-    source(fields, found[2] or found[1])
-    fields["source.domain"] = found[1] if found[2] else found[3]
-    return fields
-
-
-def subsystem(message: str) -> Fields | None:
-    """subsystem request for NAME[ by user USER]."""
-    body, _, user = message.partition(" by user ")
-    fields = base("ssh_subsystem", "success", ["session"], "subsystem request")
-    fields["system.auth.ssh.session_kind"] = body.removeprefix("subsystem request for ")
-    if user:
-        fields["user.name"] = user
     return fields

@@ -48,6 +48,23 @@ SLOTS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Value]]] = {
         "syslog", H + "sshd[7]: Bad protocol version identification '{}' from 203.0.113.9 port 4711", ("system.auth.ssh.event",),
         {"source.ip": "203.0.113.9", "source.port": 4711, "event.category": ["network"]},
     ),
+    "sshd: the user whose connection broke": (
+        "syslog", H + "sshd[7]: ssh_dispatch_run_fatal: Connection from invalid user {} 203.0.113.9 port 4711: Connection corrupted [preauth]", ("user.name",),
+        {"source.ip": "203.0.113.9", "source.port": 4711, "event.outcome": "failure", "event.action": "ssh_connection_failed"},
+    ),
+    "sshd: the name that a certificate's authority wrote": (
+        "syslog", H + 'sshd[7]: Accepted certificate ID "{}" (serial 7) signed by RSA CA SHA256:abc via /etc/ssh/ca.pub',
+        ("system.auth.ssh.certificate.id", "system.auth.ssh.signature"),
+        {"system.auth.ssh.certificate.serial": "7", "system.auth.ssh.certificate.authority": "RSA CA SHA256:abc", "event.action": "ssh_key_accepted"},
+    ),
+    "pam_sss: the user that was refused": (
+        "syslog", H + "sshd[7]: pam_sss(sshd:auth): received for user {}: 7 (Authentication failure)", ("user.name",),
+        {"event.outcome": "failure", "event.action": "authentication_failure"},
+    ),
+    "pam_unix: a user's name that is none": (
+        "syslog", H + "sshd[7]: pam_unix(sshd:auth): bad username [{}]", ("user.name",),
+        {"event.outcome": "failure", "event.action": "authentication_failure"},
+    ),
     "sudo: the command": (
         "syslog", H + "sudo:  alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/bin/echo {}",
         ("process.command_line", "system.auth.sudo.command", "service.name", "event.type"),
