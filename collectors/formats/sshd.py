@@ -24,6 +24,8 @@ def by_word(message: str) -> Fields | None:
     message = message.lstrip(" ")
     reader = _BY_WORD.get(message[: message.find(" ")])
     found = reader(message) if reader is not None else None
+    if found is None and message.startswith("kernel:"):
+        return _kernel(message)
     return sshd_service.read(message) if found is None else found
 
 
@@ -71,7 +73,6 @@ _BY_WORD: Final[dict[str, Callable[[str], Fields | None]]] = {
     "error:": _error,
     "fatal:": _error,
     "debug1:": _error,
-    "kernel:": _kernel,
     "maximum": sshd_login.maximum,
     "PAM:": sshd_login.pam_verdict,
     "Starting": sshd_network.session,
