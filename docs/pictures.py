@@ -78,7 +78,8 @@ SLACK = """<style>body{margin:0;padding:18px 22px;font:15px/1.46 Lato,system-ui,
 background:#fff}.header{font-size:18px;font-weight:900}
 .who{font-weight:900}.app{font-size:10px;background:#ddd;border-radius:3px;padding:1px 4px;margin:0 6px}
 .time{color:#616061;font-size:12px}section{margin:6px 0;white-space:pre-wrap}.fields{display:grid;
-grid-template-columns:1fr 1fr;gap:4px 18px;margin:8px 0}.button{display:inline-block;border:1px solid #bbb;
+grid-template-columns:1fr 1fr;gap:4px 18px;margin:8px 0;white-space:pre-wrap}
+.button{display:inline-block;border:1px solid #bbb;
 border-radius:4px;padding:5px 12px;margin:4px 8px 8px 0;font-weight:700;font-size:13px}.primary{background:#007a5a;
 border-color:#007a5a;color:#fff}pre{background:#f8f8f8;border:1px solid #ddd;border-radius:4px;padding:8px;
 font-size:12px;white-space:pre-wrap}</style>"""

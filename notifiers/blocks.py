@@ -30,10 +30,14 @@ def blocks(view: View, incident: str, actions: Sequence[str]) -> tuple[dict[str,
         {"type": "header" if len(head) <= _HEADER else "section", "text": plain_text(head)}
     ]
     made += [{"type": "context", "elements": [plain_text(text)]} for text in view.warnings]
+    if view.beside:  # a section's fields stand in two columns
+        columns = [plain_text(f"{one.where}\n{one.when}\n{one.what}"[:1900]) for one in view.beside[:10]]
+        made.append({"type": "section", "fields": columns})
     facts = [f"{name}: {value}" for name, value in view.facts[:30]]
     for at in range(0, len(facts), 10):
         made.append({"type": "section", "fields": [plain_text(text[:1900]) for text in facts[at : at + 10]]})
-    for text in (view.event, "\n".join(view.statements), "\n".join(view.recent), "\n".join(view.lines)):
+    said = "" if view.beside else "\n".join(view.statements)
+    for text in (view.event, said, "\n".join(view.recent), "\n".join(view.lines)):
         if text:
             made.append({"type": "section", "text": plain_text(text)})
     if view.runbook:

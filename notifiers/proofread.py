@@ -61,6 +61,7 @@ def sample(rule: Rule, now: datetime) -> Incident:
         since=now,
         received=now,
         fields=dict(_FIELDS),
+        beside=(dict(_FIELDS), dict(_FIELDS)),
         proof=proof,
     )
     return Incident(

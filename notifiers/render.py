@@ -21,7 +21,8 @@ from notifiers.escape import inert, line
 from notifiers.incident import Digest, Incident, Kind
 from notifiers.message import Message, Told
 from notifiers.route import labels_of
-from notifiers.view import LATE, View, clock, commands, facts, first, headline, text_of
+from notifiers.view import LATE, View, beside, clock, commands, facts, first, headline, text_of
+from rules.alert import Alert
 
 TEMPLATES: Final = ("message.txt", "message.html")
 _LONGEST: Final = 200_000  # characters of one body: what is longer is no page
@@ -105,7 +106,8 @@ class Renderer:
             runbook=line(alert.rule.runbook or "", 300),
             warnings=_warnings(said),
             recent=_recent(said),
-            statements=tuple(inert(one, 400) for one in said.statements),
+            statements=_statements(alert, said),
+            beside=beside(alert),
         )
         word = _WORD[kind]
         actions = _actions(incident)
@@ -184,6 +186,12 @@ def _recent(said: Said) -> tuple[str, ...]:
     return ("In the 30 minutes before, the same actor:", *(inert(one, 300) for one in said.recent))
 
 
+def _statements(alert: Alert, said: Said) -> tuple[str, ...]:
+    """Return the events that made the alert, as the alert itself carries them, else as the index had them."""
+    carried = tuple(f"{one.when}  [{one.where}] {one.what}" for one in beside(alert))
+    return carried or tuple(inert(one, 400) for one in said.statements)
+
+
 def _warnings(said: Said) -> tuple[str, ...]:
     told = ("Tocsin stopped while it was sending this: it may have reached you before.",) if said.repeat else ()
     return (*told, inert(said.note, 300)) if said.note else told
@@ -195,6 +203,7 @@ def _told(incident: Incident, view: View) -> Told:
     annotations = {
         "summary": view.subject,
         "description": view.event,
+        "statements": "\n".join(view.statements),
         "runbook_url": view.runbook,
         **{name.lower().replace(" ", "_"): value for name, value in view.facts},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +14,15 @@ from rules.alert import Alert
 from rules.event import Value
 
 LATE: Final = timedelta(hours=1)  # judged later than this after it happened: told as old news
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One of the events that made an alert together: where it happened, and when, and what it was."""
+
+    where: str  # "staging: acme_staging"
+    when: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,8 @@ class View:
     lines: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
     recent: tuple[str, ...] = ()  # what else that actor did, under a line that says so
-    statements: tuple[str, ...] = ()  # the events that made the alert, side by side
+    statements: tuple[str, ...] = ()  # the events that made the alert, one a line
+    beside: tuple[Beside, ...] = ()  # where an event of each of several rules made it: side by side
 
 
 def clock(moment: datetime, now: datetime | None = None) -> str:
@@ -58,13 +68,32 @@ def environment(alert: Alert) -> str:
 
 _WHO = ("user.name", "source.user.name", "user.effective.name")
 _FROM = ("source.ip", "source.address", "source.domain")
-_WHERE = ("db.namespace", "host.name", "host.hostname", "host.id")
+_WHERE = ("tocsin.db.target", "db.namespace", "host.name", "host.hostname", "host.id")
 
 
 def first(alert: Alert, *names: str) -> str:
     """Return the first of these fields that the alert has, safe to show."""
     values = (alert.fields.get(name, alert.key.get(name)) for name in names)
     return next((inert(text_of(value), 80) for value in values if value not in (None, "", [])), "")
+
+
+def beside(alert: Alert) -> tuple[Beside, ...]:
+    """Return the events that made an alert together, in order of time; nothing where one rule made it alone."""
+    if len(alert.beside) < 2:
+        return ()
+    return tuple(_beside(fields) for fields in sorted(alert.beside, key=lambda one: str(one.get("@timestamp"))))
+
+
+def _beside(fields: Mapping[str, Value]) -> Beside:
+    named = fields.get("service.environment")
+    where = next((fields[name] for name in _WHERE if fields.get(name)), "")
+    what = next((fields[name] for name in _SAID if fields.get(name)), "")
+    label = str(named) if named and named != "unknown" else "environment unknown"
+    when = str(fields.get("@timestamp", ""))[:19].replace("T", " ") + " UTC"
+    return Beside(inert(f"{label}: {where}", 160), inert(when, 40), inert(str(what), 500))
+
+
+_SAID = ("db.query.text", "process.command_line", "message", "db.operation.name")
 
 
 def text_of(value: Value) -> str:
@@ -131,6 +160,7 @@ _DETAIL = (
     "source.ip",
     "host.name",
     "db.namespace",
+    "tocsin.db.target",
     "db.query.text",
     "process.command_line",
     "event.outcome",

@@ -76,6 +76,9 @@ class Alert(BaseModel):
     old: bool = False  # the event stood in the log before its source's first start
     late: bool = False
     fields: dict[str, Value]  # the event that caused it, as the people paged will read it
+    beside: tuple[
+        dict[str, Value], ...
+    ] = ()  # of a temporal correlation: the newest event of each rule, in their order
     proof: Proof
 
 

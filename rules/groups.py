@@ -13,7 +13,7 @@ from rules.alert import Alert, Step, alert_id
 from rules.correlation import Change, Group
 from rules.episode import Episode, Place, Report, Track
 from rules.event import Value
-from rules.match import Match
+from rules.match import Match, beside
 from rules.ruleset import RuleSet
 from rules.sigma import Correlation
 from rules.telling import Teller
@@ -43,6 +43,7 @@ class Grouped(msgspec.Struct, tag="group"):
     recent: list[Seen]
     reports: list[Report]
     passed: dict[str, Passed]
+    newest: dict[str, dict[str, Value]] = {}
 
 
 @dataclass(slots=True)
@@ -54,6 +55,15 @@ class _One:
     group: Group
     cause: Match  # the last match that fed it
     passed: dict[str, Passed] = field(default_factory=dict)
+    newest: dict[str, dict[str, Value]] = field(default_factory=dict)  # of a temporal one: each rule's newest event
+
+    def note(self, match: Match) -> None:
+        """Remember what is shown of the newest event of each rule, by event time, where all of them make an alert."""
+        if self.correlation.correlating.type not in ("temporal", "temporal_ordered"):
+            return
+        known, one = self.newest.get(match.rule), beside(match)
+        if known is None or (str(known["@timestamp"]), str(known["event.id"])) <= (one["@timestamp"], one["event.id"]):
+            self.newest[match.rule] = one
 
 
 @dataclass(slots=True)
@@ -131,6 +141,7 @@ class Groups:
             if key is not None:
                 one = self._one(correlation, key, match)
                 one.cause = match
+                one.note(match)
                 out += self._fires(one, one.group.feed(measured(correlation, places, cause, fields)))
         return out
 
@@ -169,10 +180,14 @@ class Groups:
             if lost:
                 alert.proof.values["tocsin.evicted"] = lost
             replaces = tuple(alert_id(rule, one.key, first) for first in change.replaces)
-            out.append(alert.model_copy(update={"replaces": replaces}))
+            out.append(alert.model_copy(update={"replaces": replaces, "beside": self._beside(one)}))
             if step == "settled" and one.correlation.alerting.kind == "condition":
                 out.append(alert.model_copy(update={"step": "resolved"}))
         return out
+
+    def _beside(self, one: _One) -> tuple[dict[str, Value], ...]:
+        listed = self.ruleset.refers[one.correlation.about.id]
+        return tuple(one.newest[name] for name in dict.fromkeys(listed) if name in one.newest)
 
     # Inner correlations: an episode's beginning is a match of the outer one, provisional until it is settled.
 
@@ -244,15 +259,17 @@ class Groups:
             track.window.push(seen)
         track.open = state.open
         group = Group(track, state.recent, state.reports)
-        self._groups[correlation.about.id][place] = _One(correlation, state.key, group, state.cause, state.passed)
+        one = _One(correlation, state.key, group, state.cause, state.passed, state.newest)
+        self._groups[correlation.about.id][place] = one
 
 
 def _encoded(one: _One) -> bytes:
     about, group = one.correlation.about, one.group
     base = list(group.base.window.seen)
     kept = Grouped(
-        about.id, about.meaning, one.key, one.cause, base, group.base.open, group.recent, group.reports, one.passed
-    )
+        about.id, about.meaning, one.key, one.cause, base, group.base.open, group.recent, group.reports, one.passed,
+        one.newest,
+    )  # fmt: skip
     return msgspec.json.encode(kept)
 
 

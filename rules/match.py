@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from rules.event import SCHEMA, Event, Value
+from rules.event import SCHEMA, Event, Value, rfc3339
 
 TEXT_LIMIT = 2_000  # characters of one value that a match carries: it is read by people, and the index has the whole
 
@@ -67,3 +67,15 @@ def shown(event: Event) -> dict[str, Value]:
         name: value[:TEXT_LIMIT] + "…" if isinstance(value, str) and len(value) > TEXT_LIMIT else value
         for name, value in event.fields.items()
     }
+
+
+_BESIDE = (
+    *("@timestamp", "event.id", "service.environment", "db.namespace", "tocsin.db.target", "host.name", "host.id"),
+    *("user.name", "source.ip", "db.query.text", "db.operation.name", "process.command_line", "message"),
+)
+
+
+def beside(match: Match) -> dict[str, Value]:
+    """Return what is shown of an event that stands beside the one that made an alert: when, where, who and what."""
+    found = {name: match.fields[name] for name in _BESIDE if match.fields.get(name) is not None}
+    return {**found, "@timestamp": rfc3339(match.time), "event.id": match.event}

@@ -19,6 +19,7 @@ from notifiers.policy import Policy
 from notifiers.render import Renderer, Said
 from notifiers.route import parse
 from rules.alert import Alert
+from rules.event import Value
 from tests.standins.alerts import NOW, disk, root_login
 
 of_incident = Renderer().incident
@@ -121,3 +122,46 @@ def test_a_line_of_many_megabytes_is_cut() -> None:
     message = of_incident(hostile("a" * 5_000_000), "page", NOW)
     assert len(message.text) < 10_000
     assert all(len(json.dumps(block)) < 40_000 for block in message.blocks)
+
+
+def siblings(production: str = "RESTORE DATABASE [Acme_Production] FROM DISK = 'x'") -> Incident:
+    staging: dict[str, Value] = {
+        "@timestamp": "2026-11-22T02:03:09.000000Z",
+        "service.environment": "staging",
+        "db.namespace": "Acme_Staging",
+        "db.query.text": "RESTORE DATABASE [Acme_Staging] FROM DISK = 'x'",
+    }
+    wrong: dict[str, Value] = {
+        "@timestamp": "2026-11-22T02:14:00.000000Z",
+        "service.environment": "production",
+        "db.namespace": "master",
+        "tocsin.db.target": "Acme_Production",
+        "db.query.text": production,
+    }
+    alert = root_login()
+    fields = {**alert.fields, **wrong}
+    return incident_of(alert.model_copy(update={"beside": (wrong, staging), "fields": fields}))
+
+
+def test_two_statements_that_made_an_alert_stand_side_by_side_whatever_the_index_said() -> None:
+    wanted = (
+        "staging: Acme_Staging", "2026-11-22 02:03:09 UTC", "RESTORE DATABASE [Acme_Staging] FROM DISK = 'x'",
+        "production: Acme_Production", "2026-11-22 02:14:00 UTC", "RESTORE DATABASE [Acme_Production] FROM DISK = 'x'",
+    )  # fmt: skip
+    message = of_incident(siblings(), "page", NOW)
+    fields = [block["fields"] for block in message.blocks if "fields" in block]
+    (told,) = message.alerts
+    shown = (message.text, message.html.replace("&#39;", "'"), json.dumps(fields), told.annotations["statements"])
+    assert [word for text in shown for word in wanted if word not in text and f"[{word}]" not in text] == []
+    assert all(text.index("Acme_Staging") < text.rindex("Acme_Production") for text in shown)
+    assert len(fields[0]) == 2  # type: ignore[arg-type]  # two columns
+
+
+def test_the_first_line_names_the_database_that_a_statement_is_about() -> None:
+    assert "on Acme_Production [production]" in of_incident(siblings(), "page", NOW).subject
+
+
+def test_a_statement_beside_another_breaks_out_of_no_place() -> None:
+    message = of_incident(siblings("<b onmouseover=x>\nHIGH  another page"), "page", NOW)
+    assert "<b onmouseover" not in message.html
+    assert not any(row.startswith("HIGH  another") for row in message.text.splitlines())

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rules.alert import Alert, alert_id
 from rules.correlator import Correlator
+from rules.event import rfc3339
 from rules.match import Marker, Match, Record
 from rules.ruleset import RuleSet, load
 
@@ -304,3 +305,17 @@ correlation: {type: event_count, rules: [inner], group-by: [host.id], timespan: 
     (alert,) = Correlator(ruleset, "test").feed(match)
     assert alert.rule.title == "outer"
     assert alert.proof.lists == {"dbas": ruleset.lists["dbas"]}
+
+
+@pytest.mark.parametrize("restart_at", [None, 3])
+def test_a_temporal_alert_carries_the_newest_event_of_each_of_its_rules(restart_at: int | None) -> None:
+    asked = ruleset({"type": "temporal_ordered", "rules": ["a", "b"]})
+    history = [Happened(0, 0, "a"), Happened(3, 4, "a"), Happened(4, 0, "a"), Happened(8, 0, "b"), Happened(9, 0, "c")]
+    (fired, *_) = run(asked, records(history, []), restart_at=restart_at)
+    assert [one["event.id"] for one in fired.beside] == ["e002", "e003"]
+    assert [one["@timestamp"] for one in fired.beside] == [rfc3339(at(4)), rfc3339(at(8))]
+
+
+def test_an_alert_of_one_rule_has_nothing_beside_it() -> None:
+    asked = ruleset({"type": "event_count", "rules": ["a"], "condition": {"gte": 2}})
+    assert [alert.beside for alert in run(asked, records([Happened(0, 0), Happened(1, 0)], []))] == [(), ()]

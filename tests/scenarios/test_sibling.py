@@ -43,8 +43,12 @@ def test_pg_restore_onto_production_after_staging_asks_at_once_if_staging_was_me
         postgres.restore("mallory", "acme_production", archive)  # the right archive, the wrong name
         until(lambda: heard.pages(QUESTION, "mallory"), "the page", installation)
         (page, *_) = heard.pages(QUESTION, "mallory")
-        for told in ("127.0.0.1", "acme_production", "public.customer"):
+        for told in ("127.0.0.1", "staging: acme_staging", "production: acme_production", "public.customer"):
             assert told in page
+        until(lambda: heard.mails(QUESTION, "mallory"), "the mail", installation)
+        (mail, *_) = heard.mails(QUESTION, "mallory")
+        assert "staging: acme_staging" in mail
+        assert "production: acme_production" in mail
         (incident, *_) = installation.search("db.namespace:acme_production AND tocsin.db.kind:restore")
         assert incident["tocsin.environment.base"] == "acme"
     finally:
