@@ -159,8 +159,11 @@ def ends_at(incident: Incident, ttl: timedelta) -> datetime:
 
 
 def key_of(alert: Alert) -> str:
-    """Return what tells one incident from another: rule and key values."""
-    material = msgspec.json.encode([alert.rule.id, sorted(alert.key.items())])
+    """Return what tells one incident from another: rule and key values, or what the rules of one incident share."""
+    told = (
+        ["incident", sorted(alert.incident.items())] if alert.incident else [alert.rule.id, sorted(alert.key.items())]
+    )
+    material = msgspec.json.encode(told)
     return hashlib.blake2b(material, digest_size=5).hexdigest()
 
 

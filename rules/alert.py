@@ -76,6 +76,7 @@ class Alert(BaseModel):
     old: bool = False  # the event stood in the log before its source's first start
     late: bool = False
     fields: dict[str, Value]  # the event that caused it, as the people paged will read it
+    incident: dict[str, Value] = Field(default_factory=dict)  # of a rule that shares its incidents: name and key
     beside: tuple[
         dict[str, Value], ...
     ] = ()  # of a temporal correlation: the newest event of each rule, in their order

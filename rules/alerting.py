@@ -15,7 +15,7 @@ from rules.document import Entry, mapping, text, texts
 from rules.faults import Report
 from rules.predicate import Predicate
 
-KEYS: Final = ("kind", "key", "tell", "for", "clear", "absent", "urgency", "runbook")
+KEYS: Final = ("kind", "key", "tell", "for", "clear", "absent", "urgency", "runbook", "incident")
 DEFAULT_KEY: Final = ("host.id",)
 DEFAULT_TELL: Final = ("user.name", "source.ip")
 
@@ -26,6 +26,14 @@ _KINDS: tuple[Kind, ...] = ("event", "condition")
 _URGENCIES: tuple[Urgency, ...] = ("page", "notify", "record")
 
 T = TypeVar("T", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """An incident that several rules share: alerts with this name and the same values of these fields are one."""
+
+    name: str
+    key: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Alerting:
     absent: timedelta | None = None  # holds on a key that was there once no event matched for this long
     urgency: Urgency = "notify"
     runbook: str | None = None
+    incident: Joint | None = None
 
 
 def timespan(value: str) -> timedelta | None:
@@ -68,7 +77,20 @@ def parse(entry: Entry | None, level: Level, report: Report, selection: Callable
         absent=_duration("absent", found["absent"], report) if "absent" in found else None,
         urgency=_one_of("urgency", found.get("urgency"), _URGENCIES, report) or fallback.urgency,
         runbook=text(found.get("runbook"), report, "alert.runbook"),
+        incident=_joint(found.get("incident"), report),
     )
+
+
+def _joint(entry: Entry | None, report: Report) -> Joint | None:
+    found = mapping(entry.value, report, "alert.incident") if entry else None
+    if entry is None or found is None:
+        return None
+    name = text(found.get("name"), report, "alert.incident.name")
+    key = texts(found.get("key"), report, "alert.incident.key")
+    if not name or not key or found.keys() - {"name", "key"}:
+        report.fault(entry.key, "alert.incident: expected {name: ..., key: [field, ...]}, the same in each rule of it")
+        return None
+    return Joint(name, key)
 
 
 def _fits(kind: Kind, found: Mapping[str, Entry], report: Report) -> None:

@@ -16,7 +16,7 @@ from rules.event import Value
 from rules.match import Match, beside
 from rules.ruleset import RuleSet
 from rules.sigma import Correlation
-from rules.telling import Teller
+from rules.telling import Teller, joint
 from rules.values import number_of, text_of
 from rules.window import Seen
 
@@ -61,7 +61,8 @@ class _One:
         """Remember what is shown of the newest event of each rule, by event time, where all of them make an alert."""
         if self.correlation.correlating.type not in ("temporal", "temporal_ordered"):
             return
-        known, one = self.newest.get(match.rule), beside(match)
+        shared = self.correlation.alerting.incident
+        known, one = self.newest.get(match.rule), beside(match, shared.key if shared else ())
         if known is None or (str(known["@timestamp"]), str(known["event.id"])) <= (one["@timestamp"], one["event.id"]):
             self.newest[match.rule] = one
 
@@ -172,7 +173,8 @@ class Groups:
         rule = one.correlation.about.id
         for change in changes:
             if change.episode is None:
-                out.append(self.teller.alert(one.correlation, "resolved", one.cause, one.key, change.first))
+                alert = self.teller.alert(one.correlation, "resolved", one.cause, one.key, change.first)
+                out.append(alert.model_copy(update=self._of_newest(one)))
                 continue
             step: Step = "fired" if change.step == "fired" else "settled"
             alert = self.teller.episode(one.correlation, step, one.cause, one.key, change.episode)
@@ -180,14 +182,16 @@ class Groups:
             if lost:
                 alert.proof.values["tocsin.evicted"] = lost
             replaces = tuple(alert_id(rule, one.key, first) for first in change.replaces)
-            out.append(alert.model_copy(update={"replaces": replaces, "beside": self._beside(one)}))
+            out.append(alert.model_copy(update={"replaces": replaces, **self._of_newest(one)}))
             if step == "settled" and one.correlation.alerting.kind == "condition":
                 out.append(alert.model_copy(update={"step": "resolved"}))
         return out
 
-    def _beside(self, one: _One) -> tuple[dict[str, Value], ...]:
+    def _of_newest(self, one: _One) -> dict[str, object]:
+        """Return what an alert takes from the newest events of its rules, whichever of them came last."""
         listed = self.ruleset.refers[one.correlation.about.id]
-        return tuple(one.newest[name] for name in dict.fromkeys(listed) if name in one.newest)
+        found = tuple(one.newest[name] for name in dict.fromkeys(listed) if name in one.newest)
+        return {"beside": found, "incident": joint(one.correlation, {**(found[-1] if found else {}), **one.key})}
 
     # Inner correlations: an episode's beginning is a match of the outer one, provisional until it is settled.
 

@@ -70,12 +70,21 @@ def shown(event: Event) -> dict[str, Value]:
 
 
 _BESIDE = (
-    *("@timestamp", "event.id", "service.environment", "db.namespace", "tocsin.db.target", "host.name", "host.id"),
+    *(
+        "@timestamp",
+        "event.id",
+        "service.environment",
+        "db.namespace",
+        "tocsin.db.target",
+        "host.name",
+        "host.id",
+        "tocsin.environment.base",
+    ),
     *("user.name", "source.ip", "db.query.text", "db.operation.name", "process.command_line", "message"),
 )
 
 
-def beside(match: Match) -> dict[str, Value]:
+def beside(match: Match, also: tuple[str, ...] = ()) -> dict[str, Value]:
     """Return what is shown of an event that stands beside the one that made an alert: when, where, who and what."""
-    found = {name: match.fields[name] for name in _BESIDE if match.fields.get(name) is not None}
+    found = {name: match.fields[name] for name in (*_BESIDE, *also) if match.fields.get(name) is not None}
     return {**found, "@timestamp": rfc3339(match.time), "event.id": match.event}

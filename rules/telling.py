@@ -46,6 +46,7 @@ class Teller:
             old=cause.old,
             late=not cause.old and cause.appended - cause.time > LATENESS,
             fields=cause.fields,
+            incident=joint(document, cause.fields),
             proof=self._proof(document, cause),
         )
 
@@ -111,6 +112,12 @@ def told(document: Document) -> Rule:
         description=about.description,
         tags=about.tags,
     )
+
+
+def joint(document: Document, fields: Fields) -> dict[str, Value]:
+    """Return what tells the alert's incident from others, where its rule shares incidents with other rules."""
+    shared = document.alerting.incident
+    return {"name": shared.name, **{name: fields.get(name) for name in shared.key}} if shared else {}
 
 
 def _measured(predicate: Predicate, fields: Fields) -> dict[str, Value]:

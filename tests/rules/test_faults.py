@@ -116,6 +116,12 @@ def test_a_lint_leaves_the_rule_at_work(text: str, lint: str) -> None:
     assert said.what.startswith(lint)
 
 
+def test_a_shared_incident_has_a_name_and_a_key() -> None:
+    text = f"{GOOD}detection: {{s: {{a: x}}, condition: s}}\nalert:\n  incident: {{name: n}}\n"
+    wanted = "expected {name: ..., key: [field, ...]}, the same in each rule of it"
+    assert faults(text) == [f"r.yml:6: alert.incident: {wanted}"]
+
+
 def test_an_alert_block_is_held_to_its_words() -> None:
     text = f"{GOOD}detection: {{s: {{a: x}}, condition: s}}\nalert:\n  kind: condition\n  for: soon\n  urgency: now\n"
     assert faults(text) == [

@@ -15,7 +15,14 @@ from collectors.decode import Joiner, decode, understand
 from collectors.formats import Context
 from collectors.formats.registry import FORMATS
 from collectors.framing import Lines
+from notifiers.incident import Cause, Incident
+from notifiers.judge import Judge
+from notifiers.ledger import Ledger
+from notifiers.policy import Policy
+from notifiers.route import parse
+from rules.correlator import Correlator
 from rules.event import Value
+from rules.match import Match
 from rules.matcher import Matcher
 from rules.replay import Replay, Shown
 from rules.ruleset import load
@@ -127,3 +134,60 @@ def test_an_errorlog_that_names_nobody_still_asks_whoever_is_on_that_server() ->
     (page,) = told("mssql-errorlog", log, BY_NAME)
     assert "did you mean staging?" in page.title
     assert page.group == {"host.id": "sql-1", "tocsin.environment.base": "CustomerName"}
+
+
+def incidents(*logs: tuple[str, str]) -> tuple[list[Incident], list[str]]:
+    """Return the incidents that these logs make, collected by one host in this order, and what people were sent."""
+    known, correlator, matcher = Environments.of(BY_NAME, "unknown"), Correlator(RULES, "test"), Matcher(RULES)
+    policy = Policy(parse({"receiver": "security"}))
+    ledger = Ledger(policy)
+    judge, sent = Judge(policy, ledger), list[str]()
+    for number, (name, log) in enumerate(logs):
+        (frame,) = [*(joiner := Joiner(FORMATS[name])).feed(Lines().feed(log.encode())), *joiner.flush()]
+        parsed = understand(decode(frame.raw), FORMATS[name], CTX)
+        fields: dict[str, Value] = {**parsed.fields, "host.id": "sql-1", "event.id": f"e{number}"}
+        fields["service.environment"], base = known.of_event(fields)
+        fields["tocsin.environment.base"] = base
+        time = parsed.time or CTX.received
+        for hit in matcher.match(fields):
+            match = Match(hit.rule.about.id, hit.rule.about.meaning, f"e{number}", time, time, time, fields)
+            for alert in correlator.feed(match):
+                entry = judge.alert(alert, Cause(topic="audit.alerts", offset=number), CTX.received)
+                assert entry is not None
+                ledger.apply(entry)
+                sent += [send.kind for send in entry.intended]
+    return list(ledger.incidents.values()), sent
+
+
+STAGED = [
+    ("mssql-audit", audited("2026-11-22 10:45:00.1000000", "CustomerName_Staging")),
+    ("mssql-errorlog", RESTORED.format("2026-11-22 10:45:01.20", "Staging")),
+]
+WRONG = [
+    ("mssql-audit", audited("2026-11-22 10:57:00.2000000", "CustomerName_Production")),
+    ("mssql-errorlog", RESTORED.format("2026-11-22 10:57:44.71", "Production")),
+]
+
+
+def test_a_restore_that_both_the_audit_and_the_errorlog_tell_of_is_one_incident_and_one_page() -> None:
+    (incident,), sent = incidents(*STAGED, *WRONG)
+    assert sent == ["page"]
+    assert incident.alert.fields["user.name"] == "mallory"
+
+
+def test_where_the_log_that_names_nobody_is_read_first_the_name_is_told_of_the_same_incident() -> None:
+    (incident,), sent = incidents(*STAGED[::-1], *WRONG[::-1])
+    assert sent == ["page", "news"]
+    assert incident.told["user.name"] == {"mallory"}
+
+
+def test_another_person_who_does_the_same_is_told_of_and_another_database_is_an_incident_of_its_own() -> None:
+    other = [
+        ("mssql-audit", audited("2026-11-22 10:58:00.2000000", "CustomerName_Staging", who="CORP\\eve")),
+        ("mssql-audit", audited("2026-11-22 10:59:00.2000000", "CustomerName_Production", who="CORP\\eve")),
+    ]
+    found, sent = incidents(*STAGED, *WRONG, *other)
+    assert (len(found), sent) == (1, ["page", "news"])
+    third = [(name, log.replace("CustomerName", "Ledger")) for name, log in [STAGED[0], WRONG[0]]]
+    found, sent = incidents(*STAGED, *WRONG, *third)
+    assert (len(found), sent) == (2, ["page", "page"])
