@@ -12,6 +12,7 @@ from collectors.decode import Joiner
 from collectors.formats import Context, Format, Parsed, ParseError
 from collectors.framing import Frame
 from collectors.redact import Redaction, redact
+from collectors.sessions import Sessions
 from collectors.sources import Record, Source
 
 _HOLD = timedelta(milliseconds=100)  # for lines that may belong to the record: their writer writes them at once
@@ -71,6 +72,7 @@ class Feed:
     counts: Counts = field(default_factory=Counts)
     lanes: dict[str, Lane] = field(default_factory=dict)  # those whose last record may go on
     beat: datetime | None = None
+    sessions: Sessions = field(default_factory=Sessions)
     context: Context | None = None  # that of the records that were read in one look
 
     def joined(self, records: Iterable[Record], now: datetime) -> Iterator[Record]:
@@ -96,9 +98,13 @@ class Feed:
         if self.context is None or self.context.received is not received:
             self.context = Context(received, self.zone, prefix=self.prefix)
         try:
-            return redact(self.redact, text, self.format.parse(text, self.context))
+            parsed = self.format.parse(text, self.context)
         except ParseError as error:
             nobody = Parsed(None, {"message": text, "tocsin.parse_error": str(error)})
+        else:
+            if "db.system.name" in parsed.fields:
+                self.sessions.join(str(record.fields.get("log.file.path") or record.lane), parsed)
+            return redact(self.redact, text, parsed)
         text, nobody = redact(self.redact, text, nobody)
         self.counts.unknown += 1
         self.counts.samples = [*self.counts.samples[-2:], text[:200]]

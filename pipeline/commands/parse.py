@@ -17,6 +17,7 @@ from collectors.formats.registry import FORMATS
 from collectors.formats.when import zone as zone_named
 from collectors.framing import Frame, Lines
 from collectors.redact import REDACTIONS, Redaction, redact
+from collectors.sessions import Sessions
 from rules.event import nested, rfc3339
 
 _CHUNK: Final = 1 << 18
@@ -60,10 +61,12 @@ def parse(  # noqa: PLR0913, PLR0917  a click command takes its options as argum
     ctx = Context(received=now(), zone=zone, year=year, prefix=prefix)
     format_ = FORMATS[name]
     out = sys.stdout.buffer
-    encode = msgspec.json.Encoder().encode
+    encode, sessions = msgspec.json.Encoder().encode, Sessions()
     for frame in _records(file, format_):
         text = decode(frame.raw).removesuffix("\r")
-        event = _event(frame, *redact(how, text, understand(text, format_, ctx)), ctx)
+        parsed = understand(text, format_, ctx)
+        sessions.join("", parsed)
+        event = _event(frame, *redact(how, text, parsed), ctx)
         if host:
             event["host.name"] = host
         out.write(encode(nested(event)) + b"\n")

@@ -97,6 +97,8 @@ class Collect:
             name = feed.source.name
             if f"count:{name}" in saved:
                 feed.counts = msgspec.json.decode(saved[f"count:{name}"], type=Counts)
+            if f"sessions:{name}" in saved:
+                feed.sessions.restore(saved[f"sessions:{name}"])
             feed.source.open(saved.get(f"source:{name}"), now)
         if _JOURNAL in saved:
             self._lost_here = msgspec.json.decode(saved[_JOURNAL], type=Counts)
@@ -141,6 +143,8 @@ class Collect:
             if ends or beat:
                 positions[f"source:{feed.source.name}"] = feed.source.position(list(ends.values()))
                 positions[f"count:{feed.source.name}"] = msgspec.json.encode(feed.counts).decode()
+            if ends and (sessions := feed.sessions.saved()) is not None:
+                positions[f"sessions:{feed.source.name}"] = sessions
         return gathered, positions | self._sealing.positions()
 
     def _readable(self, now: datetime) -> Iterator[Feed]:

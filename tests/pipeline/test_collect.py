@@ -111,6 +111,18 @@ def test_a_crash_after_the_commit_repeats_nothing_and_goes_on_in_sequence(tmp_pa
     assert len({event["tocsin.chain.epoch"] for event in bench.events()}) == 1
 
 
+def test_who_connected_before_a_crash_is_named_beside_what_was_asked_after_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "mysql-general")
+    bench.write("2026-11-22T11:59:00.000000Z\t    8 Connect\tmallory@10.0.0.9 on shop using TCP/IP\n")
+    bench.steps()
+    bench.restart()
+    bench.write("2026-11-22T11:59:30.000000Z\t    8 Query\tDELETE FROM t\n")
+    bench.steps()
+    connected, asked = bench.events()
+    assert (asked["user.name"], asked["source.ip"], asked["db.namespace"]) == ("mallory", "10.0.0.9", "shop")
+    assert "tocsin.joined" not in connected
+
+
 class _Refusing(JournalIntake):
     """A journal that refuses the first appends and takes the rest."""
 
