@@ -18,8 +18,9 @@ import msgspec
 
 from benchmarks import machine
 from benchmarks.path import lines
-from collectors.assemble import Environments, Host
+from collectors.assemble import Host
 from collectors.chain import Key
+from collectors.environments import Environments
 from collectors.formats.registry import FORMATS, decode
 from collectors.sources.file import FileSource
 from pipeline import intake

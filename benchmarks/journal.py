@@ -22,8 +22,9 @@ import msgspec
 
 from benchmarks import machine
 from benchmarks.path import lines
-from collectors.assemble import Environments, Host, assemble
+from collectors.assemble import Host, assemble
 from collectors.chain import Chain, Key
+from collectors.environments import Environments
 from collectors.formats import Context
 from collectors.formats.registry import FORMATS
 from collectors.journal import Journal, segment

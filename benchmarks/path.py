@@ -17,7 +17,8 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import engines, machine
-from collectors.assemble import Environments, Host, assemble
+from collectors.assemble import Host, assemble
+from collectors.environments import Environments
 from collectors.formats import Context
 from collectors.formats.registry import FORMATS
 from collectors.sources import Record

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
+from collectors.environments import Environments
 from collectors.formats import Parsed
 from collectors.sources import Record
 from rules.event import SCHEMA, Value, classify, rfc3339
@@ -26,50 +26,6 @@ class Host:
     id: str
     name: str
     key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentRule:
-    """Where all patterns match, the environment is `name`. `base`: fields whose values name the thing whatever its
-    environment is; without it, what the wildcards stand for does (`Customer` of `Customer_Production`)."""
-
-    patterns: tuple[tuple[str, re.Pattern[str]], ...]
-    name: str
-    base: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Environments:
-    """Which events are production: the first rule all of whose patterns match names it; else the host's own."""
-
-    rules: tuple[EnvironmentRule, ...]
-    default: str
-
-    @classmethod
-    def of(cls, rules: Sequence[tuple[Mapping[str, str], str, Sequence[str]]], default: str) -> Environments:
-        """Compile (field -> pattern with `*` and `?`, environment, base fields) rules."""
-        return cls(
-            tuple(
-                EnvironmentRule(tuple((name, _glob(text)) for name, text in match.items()), environment, tuple(base))
-                for match, environment, base in rules
-            ),
-            default,
-        )
-
-    def of_event(self, fields: Mapping[str, Value]) -> tuple[str, str | None]:
-        """Return the environment of one event, and what the event is about without its environment, if known.
-
-        A statement is about the database that it names, where it names one: DROP DATABASE runs in another.
-        """
-        if "tocsin.db.target" in fields:
-            fields = {**fields, "db.namespace": fields["tocsin.db.target"]}
-        for rule in self.rules:
-            found = [_found(fields.get(name), pattern) for name, pattern in rule.patterns]
-            if all(one is not None for one in found):
-                named = [str(fields[name]) for name in rule.base if fields.get(name) is not None]
-                wild = ["".join(one.groups("")) for one in found if one is not None]
-                return rule.name, "/".join(named) or "/".join(text for text in wild if text) or None
-        return self.default, None
 
 
 def assemble(
@@ -151,17 +107,3 @@ def _shortened(fields: dict[str, Value]) -> dict[str, Value]:
 
 def _believable(stated: datetime, received: datetime, *, old: bool) -> bool:
     return stated <= received + _AHEAD and (old or stated >= received - _PAST)
-
-
-def _glob(text: str) -> re.Pattern[str]:
-    """Compile a pattern whose wildcards are groups; `*` is any text, `?` one character, the rest stands for itself."""
-    parts = (_WILD.get(part, re.escape(part)) for part in re.split(r"([*?])", text))
-    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
-
-
-_WILD = {"*": "(.*)", "?": "(.)"}
-
-
-def _found(value: Value, pattern: re.Pattern[str]) -> re.Match[str] | None:
-    values = value if isinstance(value, list) else [value]
-    return next((hit for one in values if one is not None and (hit := pattern.fullmatch(str(one)))), None)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
 
-from collectors.assemble import Environments
+from collectors.environments import EnvironmentRule, Environments
 from pipeline import __version__, state
 from pipeline.adapters import (
     build_policy,
@@ -87,9 +87,8 @@ def _collect(config: Config, opened: ExitStack) -> Role:
 
     name, into = ("stream", intake.embedded) if config.stream.kind == "sqlite" else ("journal", intake.own)
     files = opened.enter_context(closing(open_files(config, name)))
-    environments = Environments.of(
-        [(rule.match, rule.is_, rule.base) for rule in config.environments], config.host.environment
-    )
+    rules = (EnvironmentRule.of(rule.is_, rule.match, rule.base, rule.words) for rule in config.environments)
+    environments = Environments(tuple(rules), config.host.environment)
     sealing = open_sealing(config, "collect", now())
     return Collect(open_feeds(config), into(files), state.host(config), environments, sealing)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from collectors.environments import words_of
 from pipeline import source_meaning
 from pipeline.settings import Config, EmailSettings, SlackSettings, WebhookSettings
 
@@ -23,10 +24,23 @@ def faults(config: Config) -> Iterator[tuple[Key, str]]:
     for name, kept in config.index.keep:
         if kept is not None and not kept:
             yield ("index", "keep", name), "keeps nothing: each index would go at once; write 1d or more"
+    yield from _environments(config)
     yield from _servers(config)
     yield from _console(config)
     yield from _receivers(config)
     yield from _routing(config)
+
+
+def _environments(config: Config) -> Iterator[tuple[Key, str]]:
+    for n, rule in enumerate(config.environments):
+        if not rule.match and not rule.words:
+            yield ("environments", n), "matches nothing: give match or words, a field and what it must look like"
+        for field, words in rule.words.items():
+            for word in words:
+                parts = words_of(word)
+                if parts != [word]:
+                    several = f"the words {', '.join(parts)}" if parts else "no word"
+                    yield ("environments", n, "words", field), f"{word!r} is {several}; names are compared word by word"
 
 
 def _servers(config: Config) -> Iterator[tuple[Key, str]]:

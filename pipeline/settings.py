@@ -109,14 +109,20 @@ class RulesSettings(Model):
 
 
 class EnvironmentRule(Model):
-    match: dict[str, str] = Field(
-        min_length=1, description="ECS field: pattern with * and ?, case ignored; all must match"
+    match: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="ECS field: pattern with * and ? (case ignored), network, or a list of them; all fields must match",
+    )
+    words: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="ECS field: words, one of which the name must be made of: prod is in prod-db-01, acme.prod and "
+        "AcmeProd, not in PRODUCTS, reproduction, preprod or non-prod",
     )
     is_: Environment = Field(alias="is")
     base: list[str] = Field(
         default_factory=list,
         description="fields that name the thing without its environment (db.namespace, where the host tells which); "
-        "absent: what the wildcards of `match` stand for",
+        "absent: what the wildcards of `match` stand for, or the name without the word",
     )
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from collectors.assemble import Environments, Host, assemble, parts
+from collectors.assemble import Host, assemble, parts
+from collectors.environments import Environments
 from collectors.own import is_gap, loss_event, own_event
 from collectors.sources import Ending, Loss, Perishable, Record
 from pipeline.chaining import Sealing

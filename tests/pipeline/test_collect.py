@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collectors.assemble import PART_CHARACTERS, Environments, Host
+from collectors.assemble import PART_CHARACTERS, Host
 from collectors.chain import Key
+from collectors.environments import Environments
 from collectors.formats.registry import FORMATS, decode
 from collectors.sources.file import FileSource
 from pipeline.chaining import KeyFile, Sealing

@@ -72,6 +72,11 @@ def test_a_stream_that_names_no_kind_is_the_embedded_one() -> None:
         ("a: " + "[" * 3000, "tocsin.yml:1: nested deeper than any config is"),
         ("? [a, b]\n: c", "tocsin.yml:1: ?: no such key here"),
         ("hello", "tocsin.yml:1: expected `key: value` lines"),
+        ("environments: [{is: production}]", "tocsin.yml:1: environments[0]: matches nothing"),
+        (
+            "environments: [{words: {db.namespace: [pre-prod]}, is: staging}]",
+            "tocsin.yml:1: environments[0].words.db.namespace: 'pre-prod' is the words pre, prod",
+        ),
         ("environments: [{match: {db.namespace: x}, is: prod}]", "tocsin.yml:1: environments[0].is: expected one of"),
     ],
 )

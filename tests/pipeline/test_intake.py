@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collectors.assemble import Environments, Host
+from collectors.assemble import Host
 from collectors.chain import Key
+from collectors.environments import Environments
 from collectors.formats.registry import FORMATS, decode
 from collectors.sources import Batch, Loss, Record
 from collectors.sources.file import FileSource

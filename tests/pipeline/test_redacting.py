@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from collectors.assemble import Environments, Host
+from collectors.assemble import Host
 from collectors.chain import Key
+from collectors.environments import Environments
 from pipeline.chaining import KeyFile, Sealing
 from pipeline.config import parse
 from pipeline.indexes import Query

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.assemble import Environments
 from collectors.decode import Joiner, decode, understand
+from collectors.environments import Environments
 from collectors.formats import Context
 from collectors.formats.registry import FORMATS
 from collectors.framing import Lines
