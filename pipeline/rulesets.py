@@ -40,9 +40,11 @@ def _texts(path: str, faults: list[Fault]) -> Iterator[tuple[str, str]]:
     for one in _files(root) if root.is_dir() else [root]:
         try:
             yield str(one), _read(one)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            faults.append(Fault(str(one), 1, f"cannot be read: {reason}"))
+        except OSError as error:
+            faults.append(Fault(str(one), 1, f"cannot be read: {error.strerror}"))
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            faults.append(Fault(str(one), line, f"cannot be read: byte {error.object[error.start]:#x} is not UTF-8"))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -51,8 +53,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> str:
     """Read no more of a file than shows that it is too long."""
-    with path.open(encoding="utf-8") as file:
-        return file.read(LIMIT_BYTES + 1)
+    with path.open("rb") as file:
+        data = file.read(LIMIT_BYTES + 1)
+    return data.decode("utf-8-sig", "strict" if len(data) <= LIMIT_BYTES else "ignore").replace("\r\n", "\n")
 
 
 def _builtin(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Generic, Protocol, TypeVar
 
-from rules.faults import RuleError
-from rules.predicate import And, Not, Or, Predicate
+from rules.faults import RuleError, meant
+from rules.patterns import join, matcher
+from rules.predicate import And, Not, Or, Predicate, Wildcard
 
 DEPTH = 50
 LONGEST = 20_000
+PARTS = 100_000
 _TOKEN = re.compile(r"\s*(?:([()])|([\w*.-]+)|(\S))")
 _PATTERN = re.compile(r"[\w*]+")
 _KEYWORDS = frozenset(("and", "or", "not", "of", "them"))
@@ -43,11 +45,11 @@ class Predicates:
         return Not(part)
 
 
-def parse(text: str, names: Mapping[str, T], algebra: Algebra[T]) -> tuple[T, frozenset[str]]:
-    """Return what the condition means and the names that it uses. Raises RuleError."""
+def parse(text: str, names: Mapping[str, T], algebra: Algebra[T], what: str = "selection") -> tuple[T, frozenset[str]]:
+    """Return what the condition means and the names that it uses; `what` they name. Raises RuleError."""
     if len(text) > LONGEST:
         raise RuleError(f"condition of {len(text)} characters; {LONGEST} are allowed")
-    return _Parser(_tokens(text), names, algebra).whole()
+    return _Parser(_tokens(text), names, algebra, what).whole()
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -68,23 +70,21 @@ def _tokens(text: str) -> list[str]:
 
 
 class _Parser(Generic[T]):
-    def __init__(self, tokens: list[str], names: Mapping[str, T], algebra: Algebra[T]) -> None:
+    def __init__(self, tokens: list[str], names: Mapping[str, T], algebra: Algebra[T], what: str) -> None:
         self._tokens = tokens
         self._at = 0
         self._names = names
         self._algebra = algebra
         self._used: set[str] = set()
         self._depth = 0
+        self._what = what
+        self._parts = 0  # selections that patterns stand for
 
     def whole(self) -> tuple[T, frozenset[str]]:
         found = self._or()
         if self._peek() is not None:
-            raise RuleError(f"condition: expected 'and' or 'or' before {self._peek()!r}{self._hint()}")
+            raise RuleError(f"condition: expected 'and' or 'or' before {self._peek()!r}{_lower(self._peek())}")
         return found, frozenset(self._used)
-
-    def _hint(self) -> str:
-        word = self._peek() or ""
-        return f"; keywords are lower case: {word.lower()!r}" if word.lower() in _KEYWORDS - {word} else ""
 
     def _peek(self) -> str | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
@@ -92,7 +92,7 @@ class _Parser(Generic[T]):
     def _take(self) -> str:
         token = self._peek()
         if token is None:
-            raise RuleError("condition: ends where a selection's name is expected")
+            raise RuleError(f"condition: ends where a {self._what}'s name is expected")
         self._at += 1
         return token
 
@@ -124,9 +124,10 @@ class _Parser(Generic[T]):
         if self._peek() == "of":
             return self._of(token)
         if token in _KEYWORDS or token == ")":
-            raise RuleError(f"condition: a selection's name is expected, not {token!r}")
+            raise RuleError(f"condition: a {self._what}'s name is expected, not {token!r}")
         if token not in self._names:
-            raise RuleError(f"condition: no selection is named {token!r}{_known(self._names)}")
+            hint = _lower(token) or meant(token, self._names)
+            raise RuleError(f"condition: no {self._what} is named {token!r}{hint}{_known(self._names)}")
         self._used.add(token)
         return self._names[token]
 
@@ -148,7 +149,11 @@ class _Parser(Generic[T]):
         what = self._take()
         found = _selected(what, self._names)
         if not found:
-            raise RuleError(f"condition: '{quantity} of {what}' names no selection{_known(self._names)}")
+            hint = f"; '{what}*' was meant?" if any(name.startswith(what) for name in self._names) else ""
+            raise RuleError(f"condition: '{quantity} of {what}' names no {self._what}{hint}{_known(self._names)}")
+        self._parts += len(found)
+        if self._parts > PARTS:
+            raise RuleError(f"condition: its patterns stand for more than {PARTS} {self._what}s")
         self._used.update(found)
         parts = [self._names[name] for name in found]
         return self._algebra.every(parts) if quantity == "all" else self._algebra.some(parts)
@@ -160,8 +165,14 @@ def _selected(what: str, names: Mapping[str, T]) -> list[str]:
         return [name for name in names if not name.startswith("_")]
     if not _PATTERN.fullmatch(what):
         raise RuleError(f"condition: {what!r} is no pattern of selection names")
-    pattern = re.compile(re.sub(r"\*+", ".*", what))
-    return [name for name in names if pattern.fullmatch(name) and (what.startswith("_") or not name.startswith("_"))]
+    parts = (Wildcard.ANY if part == "*" else part for part in re.split(r"(\*)", what) if part)
+    is_meant = matcher(join(*parts))
+    return [name for name in names if is_meant(name) and (what.startswith("_") or not name.startswith("_"))]
+
+
+def _lower(word: str | None) -> str:
+    lower = (word or "").lower()
+    return f"; keywords are lower case: {lower!r}" if lower in _KEYWORDS and lower != word else ""
 
 
 def _known(names: Mapping[str, T]) -> str:

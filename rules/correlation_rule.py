@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal, TypeAlias
 
-from yaml.nodes import MappingNode, ScalarNode
+from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from rules import condition
 from rules.alerting import timespan
-from rules.document import Entry, is_empty, mapping, scalar, text, texts, words
-from rules.faults import Report, RuleError
+from rules.document import Entry, is_empty, mapping, scalar, spelled, text, texts, words
+from rules.faults import Report, RuleError, meant
 from rules.predicate import And, Field, Not, Null, Or, Predicate
 
 Type: TypeAlias = Literal[
@@ -99,6 +99,7 @@ def correlating(entry: Entry, report: Report) -> Correlating | None:
     found = mapping(entry.value, report, "correlation")
     if found is None:
         return None
+    spelled(found, _KNOWN, report, "correlation")
     for name in found.keys() - set(_KNOWN):
         report.warn(found[name].key, f"correlation: {name!r} is not known; known are {', '.join(_KNOWN)}")
     for name in ("type", "timespan"):
@@ -128,9 +129,15 @@ def _rules(found: Mapping[str, Entry], block: Entry, report: Report) -> tuple[st
         rules = texts(listed, report, "correlation.rules") or ()
         if not rules and report.errors == before:
             report.fault(listed.key, "correlation.rules names no rule")
+        nodes = listed.value.value if isinstance(listed.value, SequenceNode) else [listed.value]
+        for node, name in zip(nodes, rules, strict=False):
+            report.refers(node, name, "correlation")
         return rules
     if said is not None and isinstance(said.value, ScalarNode) and not is_empty(said.value):
-        return condition.names_in(str(said.value.value))
+        rules = condition.names_in(str(said.value.value))
+        for name in rules:
+            report.refers(said.value, name, "correlation")
+        return rules
     report.fault(block.key, "a correlation needs 'rules'")
     return ()
 
@@ -139,7 +146,8 @@ def _type(entry: Entry | None, report: Report) -> Type | None:
     value = text(entry, report, "correlation.type")
     kind = TYPES.get(value or "")
     if entry is not None and kind is None:
-        report.fault(entry.value, f"correlation.type {value!r} is not one of {', '.join(TYPES)}")
+        hint = meant(value or "", TYPES)
+        report.fault(entry.value, f"correlation.type {value!r} is not one of {', '.join(TYPES)}{hint}")
     return kind
 
 
@@ -167,6 +175,8 @@ def _aliases(entry: Entry | None, report: Report) -> tuple[tuple[str, tuple[tupl
     out: list[tuple[str, tuple[tuple[str, str], ...]]] = []
     for alias, rules in (found or {}).items():
         named = mapping(rules.value, report, f"correlation.aliases.{alias}") or {}
+        for rule, entry_of in named.items():
+            report.refers(entry_of.key, rule, f"alias {alias!r}")
         pairs = {rule: text(field, report, f"correlation.aliases.{alias}.{rule}") for rule, field in named.items()}
         out.append((alias, tuple((rule, field) for rule, field in pairs.items() if field)))
     return tuple(out)
@@ -192,7 +202,7 @@ def _condition(
 def _seen(node: ScalarNode, rules: tuple[str, ...], report: Report) -> Predicate | None:
     names: dict[str, Predicate] = {rule: Field(rule, Null()) for rule in rules}
     try:
-        found, used = condition.parse(str(node.value), names, condition.Predicates())
+        found, used = condition.parse(str(node.value), names, condition.Predicates(), "rule")
     except RuleError as error:
         report.fault(node, f"correlation.{error}")
         return None
@@ -213,7 +223,8 @@ def _limits(kind: Type | None, entry: Entry, report: Report) -> Limits | None:
         if name == "percentile" and number is not None:
             percentile = number
         elif name not in OPS and name != "percentile":
-            report.fault(part.key, f"correlation.condition: {name!r} is not one of {', '.join(OPS)}, field")
+            known = (*OPS, "field", "percentile")
+            report.fault(part.key, f"correlation.condition: {name!r} is not one of {', '.join(known)}")
         elif number is not None:
             ops.append((name, number))
     before = report.errors

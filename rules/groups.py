@@ -309,8 +309,7 @@ def group_of(correlation: Correlation, names: frozenset[str], fields: Mapping[st
     out: dict[str, Value] = {}
     for name in correlation.correlating.group_by:
         if name in aliases:
-            field_name = next((real for rule, real in aliases[name].items() if rule in names), None)
-            value = fields.get(field_name) if field_name is not None else None
+            value = fields.get(next((real for rule, real in aliases[name].items() if rule in names), name))
         else:
             value = fields.get(name)
         if value is None or value == []:

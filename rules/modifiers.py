@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TypeAlias
 
 from rules import predicate as p
 from rules.event import Scalar
-from rules.faults import RuleError
+from rules.faults import RuleError, meant
 from rules.patterns import Pattern, join, parse
 from rules.predicate import Wildcard
 from rules.regex import searcher
@@ -148,16 +147,11 @@ def key_of(text: str) -> Key:
     name, *modifiers = text.split("|")
     for modifier in modifiers:
         if modifier not in MODIFIERS:
-            raise RuleError(f"{text}: unknown modifier {modifier!r}{_meant(modifier)}")
+            raise RuleError(f"{text}: unknown modifier {modifier!r}{meant(modifier.strip(), MODIFIERS)}")
     chain = tuple(modifier for modifier in modifiers if modifier not in _FLAGS)
     key = Key(name, chain, "all" in modifiers, "neq" in modifiers, "cased" in modifiers)
     _ordered(text, key)
     return key
-
-
-def _meant(word: str) -> str:
-    near = difflib.get_close_matches(word.lower(), MODIFIERS, 1)
-    return f"; {near[0]!r} was meant?" if near else ""
 
 
 def _ordered(text: str, key: Key) -> None:

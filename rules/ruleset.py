@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from rules import sigma
-from rules.faults import Fault, Report
+from rules.faults import Fault, Report, meant
 from rules.predicate import And
 from rules.sigma import Correlation, Document, Filter, Rule
 
@@ -43,19 +43,22 @@ def load(files: Iterable[tuple[str, str]], lists: Mapping[str, Sequence[str]]) -
     """Return the rule set of (file name, text) pairs. Never raises: what is wrong is in `faults`, and left out."""
     loaded: list[Document] = []
     faults: list[Fault] = []
+    reports: list[Report] = []
     for name, source in files:
         report = Report(name)
         loaded += sigma.parse(name, source, lists, report)
         faults += report.faults
+        reports.append(report)
     kept = _distinct(loaded, faults)
     rules = [document for document in kept if isinstance(document, Rule)]
     filters = [document for document in kept if isinstance(document, Filter)]
     rules = _filtered(rules, filters, faults)
     others = [document for document in kept if isinstance(document, Correlation)]
     correlations, refers = _resolved([*rules, *others], faults)
+    faults += _unknown(reports, [*rules, *others])
     faults += _inactive([*rules, *filters])
     hashes = {name: _hash(values) for name, values in lists.items()}
-    return RuleSet(tuple(rules), tuple(correlations), tuple(filters), tuple(sorted(faults)), hashes, refers)
+    return RuleSet(tuple(rules), tuple(correlations), tuple(filters), tuple(sorted(set(faults))), hashes, refers)
 
 
 def _hash(values: Sequence[str]) -> str:
@@ -90,22 +93,34 @@ def _resolved(
     waiting = {document.about.id: document for document in documents if isinstance(document, Correlation)}
     refers: dict[str, tuple[str, ...]] = {}
     for identity, document in list(waiting.items()):
-        unknown = [name for name in document.correlating.rules if name not in names]
-        if unknown:
-            faults.append(_fault(document, f"correlation refers to {', '.join(unknown)}, which is not loaded"))
-            del waiting[identity]
+        if any(name not in names for name in document.correlating.rules):
+            del waiting[identity]  # `_unknown` tells of it
         else:
             refers[identity] = tuple(names[name].about.id for name in document.correlating.rules)
     ordered: list[Correlation] = []
     done = {document.about.id: document.about.meaning for document in documents if isinstance(document, Rule)}
     while ready := [name for name in waiting if all(inner in done for inner in refers[name])]:
-        ordered += [_meaning(waiting.pop(name), [done[inner] for inner in refers[name]]) for name in ready]
-        done.update((document.about.id, document.about.meaning) for document in ordered)
+        level = [_meaning(waiting.pop(name), [done[inner] for inner in refers[name]]) for name in ready]
+        done.update((document.about.id, document.about.meaning) for document in level)
+        ordered += level
     for identity, document in waiting.items():
         cyclic = [inner for inner in refers.pop(identity) if inner in waiting]
         what = f"correlation refers to itself through {cyclic[0]!r}" if cyclic else "correlation refers to a faulty one"
         faults.append(_fault(document, what))
     return ordered, refers
+
+
+def _unknown(reports: Sequence[Report], documents: Sequence[Document]) -> Iterator[Fault]:
+    """Tell of every reference to what is not loaded, where it is made."""
+    names, titles = _by_name(documents), {document.about.title for document in documents}
+    broken = frozenset[str]().union(*(report.broken for report in reports))
+    for report in reports:
+        for one in report.references:
+            if one.name in names:
+                continue
+            hint = "; that is a title, and an id or a name is meant" if one.name in titles else meant(one.name, names)
+            why = "faulty" if one.name in broken else f"not loaded{hint}"
+            yield Fault(report.file, one.line, f"{one.by} refers to {one.name!r}, which is {why}", one.warning)
 
 
 def _meaning(correlation: Correlation, inner: Sequence[str]) -> Correlation:
@@ -125,9 +140,6 @@ def _filtered(rules: Sequence[Rule], filters: Sequence[Filter], faults: list[Fau
     for one in filters:
         if one.missing:
             continue  # told as inactive; a filter that cannot be decided excludes nothing
-        unknown = [name for name in one.rules or () if name not in names]
-        if unknown:
-            faults.append(_fault(one, f"filter names {', '.join(unknown)}, which is not loaded", warning=True))
         meant = rules if one.rules is None else [names[name] for name in one.rules if name in names]
         for rule in _covered(one, meant, faults):
             old = out[rule.about.id]

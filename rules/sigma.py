@@ -18,13 +18,18 @@ from rules import predicate as p
 from rules.alert import Level
 from rules.alerting import Alerting
 from rules.correlation_rule import Correlating, correlating
-from rules.document import Entry, documents, is_empty, mapping, scalar, text, texts, words
-from rules.faults import Report, RuleError
+from rules.document import LIKENESS, Entry, documents, is_empty, mapping, scalar, spelled, text, texts, words
+from rules.faults import Report, RuleError, near
 from rules.logsource import Logsource
 from rules.modifiers import Key, Lists, alternatives, key_of
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 STATUSES: Final = ("stable", "test", "experimental", "deprecated", "unsupported")
+_KINDS: Final = ("detection", "correlation", "filter")
+_METADATA: Final = (
+    *("id", "name", "status", "level", "description", "author", "date", "modified", "references", "tags", "fields"),
+    *("falsepositives", "license", "scope", "related", "taxonomy", "alert"),
+)  # what else stands in a document; anything more is somebody's own
 VALUES_LIMIT: Final = 100_000  # tests that one rule may hold
 
 
@@ -93,6 +98,8 @@ def parse(name: str, source: str, lists: Mapping[str, Sequence[str]], report: Re
         found = reader.document(node)
         if found is not None and report.errors == before:
             out.append(found)
+        else:
+            report.broken |= reader.names
     return out
 
 
@@ -109,6 +116,7 @@ class _Reader:
         self._report = report
         self._lists = lists
         self._tests = 0
+        self.names: frozenset[str] = frozenset()  # of the document that was read, be it faulty
 
     def document(self, node: Node) -> Document | None:
         found = mapping(node, self._report, "a rule")
@@ -117,7 +125,10 @@ class _Reader:
         if "action" in found:
             self._report.fault(found["action"].key, "'action' is no longer Sigma; write each rule whole")
             return None
+        if not found.keys() & _KINDS:
+            spelled(found, _KINDS, self._report, "a rule")
         about = self._about(node, found)
+        self.names = about.names
         if "correlation" in found:
             return self._correlation(about, found)
         if "filter" in found:
@@ -157,11 +168,18 @@ class _Reader:
         return "medium"
 
     def _lint(self, found: Mapping[str, Entry]) -> None:
+        for name in found:
+            known = (
+                near(name, [one for one in _METADATA if one not in found], LIKENESS) if name not in _METADATA else None
+            )
+            if known is not None:
+                self._report.warn(found[name].key, f"{name!r} is not known; {known!r} was meant?")
         entry = found.get("status")
         if entry and isinstance(entry.value, ScalarNode) and entry.value.value not in STATUSES:
             self._report.warn(entry.value, f"status {entry.value.value!r} is not one of {', '.join(STATUSES)}")
 
-    def _rule(self, about: About, found: Mapping[str, Entry], node: Node) -> Rule | None:
+    def _rule(self, about: About, found: dict[str, Entry], node: Node) -> Rule | None:
+        spelled(found, ("logsource",), self._report, "a rule")
         for name in ("logsource", "detection"):
             if name not in found:
                 self._report.fault(node, f"a rule needs {name!r}")
@@ -181,6 +199,8 @@ class _Reader:
         if "rules" not in inner or is_empty(inner["rules"].value):
             self._report.fault(entry.key, "a filter needs 'rules': ids, or any")
         named = texts(inner.get("rules"), self._report, "filter.rules")
+        for name in named or () if "any" not in (named or ()) else ():
+            self._report.refers(inner["rules"].value, name, "filter", warning=True)
         logsource = self._logsource(found["logsource"]) if "logsource" in found else None
         predicate = self._detections(entry.value, "filter", skip=("rules",))
         if predicate is None or named is None:
@@ -214,6 +234,7 @@ class _Reader:
         found = mapping(node, self._report, what)
         if found is None:
             return None
+        spelled(found, ("condition",), self._report, what)
         selections = self.selections(found, skip)
         if "timeframe" in found:
             self._report.warn(found["timeframe"].key, "'timeframe' has no meaning any more; write a correlation")
@@ -286,6 +307,8 @@ class _Reader:
     def _values(self, key: Key, nodes: list[Node], where: Node) -> p.Predicate | None:
         parts: list[p.Predicate | None] = []
         for node in nodes:
+            if self._tests > VALUES_LIMIT:
+                break
             if not isinstance(node, ScalarNode):
                 self._report.fault(node, f"{key.field or 'keywords'}: a list of plain values is meant")
                 continue

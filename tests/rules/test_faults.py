@@ -44,7 +44,8 @@ correlation:
         "r.yml:9: d: regular expression '(?<=a)b': invalid perl operator: (?<= (RE2's syntax, no look-around)",
         "r.yml:10: condition: no selection is named 'three'; there is one, two",
         "r.yml:14: correlation.type 'event_counts' is not one of event_count, value_count, temporal, temporal_ordered,"
-        " value_sum, value_avg, value_percentile, value_median",
+        " value_sum, value_avg, value_percentile, value_median; 'event_count' was meant?",
+        "r.yml:15: correlation refers to 't', which is faulty",
         "r.yml:16: correlation.timespan '1.5h' is no span such as 30s, 5m, 2h, 1d",
         "r.yml:17: correlation.condition.gte: 'many' is no number",
     ]
@@ -142,7 +143,7 @@ def test_correlations_that_refer_in_a_ring_or_to_nothing_are_refused() -> None:
     assert faults(text) == [
         "r.yml:1: correlation refers to itself through 'b'",
         "r.yml:5: correlation refers to itself through 'a'",
-        "r.yml:9: correlation refers to nobody, which is not loaded",
+        "r.yml:11: correlation refers to 'nobody', which is not loaded",
     ]
 
 
@@ -162,6 +163,23 @@ HOSTILE = {
     "many nots": f"{GOOD}detection: {{s: {{a: x}}, condition: '{'not ' * 4000}s'}}",
     "not text": "\x00\x01",
     "an alias of itself": "a: &a [*a]",
+    "a selection within itself": f"{GOOD}detection: {{s: &s [*s], condition: s}}",
+    "selections that multiply": f"{GOOD}detection:\n  a0: &a0 [x]\n"
+    + "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+    + "  condition: a9\n",
+    "a pattern with many stars": f"{GOOD}detection: {{{'a' * 900}: {{a: x}}, condition: 1 of {'*a' * 40}b}}",
+    "patterns of many selections": f"{GOOD}detection:\n"
+    + "".join(f"  s{n}: {{a: b{n}}}\n" for n in range(2_000))
+    + f"  condition: {' or '.join(['1 of s*'] * 1_500)}\n",
+    "dashes that multiply": f"{GOOD}detection:\n  s: {{a|windash: [{', '.join(['-a -b -c -d'] * 2_000)}]}}\n"
+    "  condition: s\n",
+    "many broken documents": "---\n[\n" * 100_000,
+    "a chain of correlations": f"{GOOD}name: n0\ndetection: {{s: {{a: x}}, condition: s}}\n"
+    + "".join(
+        f"---\ntitle: n{n}\nname: n{n}\ncorrelation: {{type: event_count, rules: [n{n - 1}], timespan: 1m,"
+        " condition: {gte: 1}}\n"
+        for n in range(1, 2_000)
+    ),
 }
 
 
