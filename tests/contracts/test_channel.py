@@ -21,8 +21,9 @@ from notifiers.channels.smtp import Server, Smtp
 from notifiers.channels.terminal import Terminal
 from notifiers.channels.webhook import Endpoint, Webhook, fingerprint
 from notifiers.message import Message, Told
+from tests.standins.certificates import Pair, self_signed
 from tests.standins.hook import Hook, Said, hook
-from tests.standins.mailbox import DROP, TAKE_AND_DROP, Certificate, Mailbox, certificate, mailbox
+from tests.standins.mailbox import DROP, TAKE_AND_DROP, Mailbox, mailbox
 from tests.standins.slack import Answer, Workspace, error, slack
 
 NOW = datetime(2026, 11, 22, 2, 14, tzinfo=UTC)
@@ -87,7 +88,7 @@ def slack_rig(folder: Path) -> Iterator[Rig]:
 
 @contextmanager
 def smtp_rig(folder: Path) -> Iterator[Rig]:
-    made = certificate(folder)
+    made = self_signed(folder)
     with mailbox("starttls", made, auth=True) as box:
         server = Server(box.host, box.port, "starttls", "tocsin", "secret", str(made.cert), timeout=5)
         yield Rig(
@@ -237,18 +238,18 @@ def test_a_page_that_was_deleted_in_slack_is_posted_anew(workspace: Workspace) -
 @dataclass
 class Post:
     box: Mailbox
-    made: Certificate
+    made: Pair
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the test server's certificate: apt-get install openssl")
-    return certificate(tmp_path_factory.mktemp("tls"))
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def post(made: Certificate) -> Iterator[Post]:
+def post(made: Pair) -> Iterator[Post]:
     with ExitStack() as stack:
         yield Post(stack.enter_context(mailbox("starttls", made, auth=True)), made)
 
@@ -287,7 +288,7 @@ def test_a_password_is_never_configured_for_a_connection_in_the_clear() -> None:
         Smtp(Server("127.0.0.1", 25, "none", "tocsin", "secret"), "tocsin@example.org", ["ada@example.org"])
 
 
-def test_implicit_tls_serves_as_well(made: Certificate) -> None:
+def test_implicit_tls_serves_as_well(made: Pair) -> None:
     with mailbox("implicit", made, auth=False) as box:
         server = Server(box.host, box.port, "implicit", ca_file=str(made.cert), timeout=5)
         Smtp(server, "tocsin@example.org", ["ada@example.org"]).send(PAGE, None)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pipeline.streams import EVENTS, Batch, Message, Stored
+from pipeline.streams import EVENTS, STATE, Batch, Message, Stored
+
+_COMPACTED = 100  # records of the state between two compactions
 
 
 class Killed(BaseException):
@@ -27,6 +30,22 @@ class Log:
     def topic(self, name: str) -> list[list[Stored]]:
         count = self._partitions if name == EVENTS else 1
         return self.records.setdefault(name, [[] for _ in range(count)])
+
+    def put(self, topic: str, place: int, message: Message) -> None:
+        """Append; a compacted topic is compacted now and then: the last of each key stays, if it has a value."""
+        log = self.topic(topic)[place]
+        end = log[-1].offset + 1 if log else 0
+        log.append(Stored(topic, place, end, self.now, message.key, message.value))
+        if topic == STATE and end % _COMPACTED == 0:
+            last = {one.key: one for one in log}
+            log[:] = [one for one in log if last[one.key] is one and (one.value or one is log[-1])]
+
+    def since(self, topic: str, place: int, offset: int, limit: int) -> Sequence[Stored]:
+        log = self.topic(topic)[place]
+        start = (
+            offset if log and log[-1].offset == len(log) - 1 else bisect_left(log, offset, key=lambda one: one.offset)
+        )
+        return log[start : start + limit]
 
     def owned(self, topic: str, group: str, member: MemoryStream) -> set[int]:
         members = self.members[topic, group]
@@ -51,8 +70,7 @@ class MemoryStream:
         partitions = self._log.topic(topic)
         for message in kept:
             place = zlib.crc32(message.key.encode()) % len(partitions)
-            log = partitions[place]
-            log.append(Stored(topic, place, len(log), self._log.now, message.key, message.value))
+            self._log.put(topic, place, message)
         if dies:
             raise Killed
 
@@ -80,16 +98,17 @@ class MemoryStream:
             self._next[place].pop(partition, None)
         out: list[Stored] = []
         for partition in sorted(owned):
-            found = self._log.topic(topic)[partition][self._next[place][partition] :][: limit - len(out)]
+            found = self._log.since(topic, partition, self._next[place][partition], limit - len(out))
             out += found
-            self._next[place][partition] += len(found)
+            if found:
+                self._next[place][partition] = found[-1].offset + 1
         return Batch(out, gained=gained, lost=lost)
 
     def seek(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
         self._next[topic, group].update(offsets)
 
     def ends(self, topic: str) -> Mapping[int, int]:
-        return {place: len(log) for place, log in enumerate(self._log.topic(topic))}
+        return {place: log[-1].offset + 1 if log else 0 for place, log in enumerate(self._log.topic(topic))}
 
     def committed(self, topic: str, group: str) -> Mapping[int, int]:
         return dict(self._log.offsets[topic, group])

@@ -19,8 +19,8 @@ from pipeline.feeds import Counts, Feed
 from pipeline.intake import PRIORITIES, JournalIntake, Rows, embedded
 from pipeline.roles.collect import Collect
 from pipeline.streams import EVENTS, StreamUnavailable
-from pipeline.streams.sqlite import SqliteStream
 from rules.event import Value, instant
+from tests.standins.prompt import PromptStream
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOST = Host("host-1", "web-1", b"k" * 32)
@@ -46,7 +46,7 @@ class Bench:
         self.start()
 
     def start(self) -> None:
-        self.stream = SqliteStream(self.folder / "stream")
+        self.stream = PromptStream(self.folder / "stream")
         self.feed = Feed(FileSource("file:in.log", [str(self.log)], self.form), FORMATS[self.form], UTC, decode)
         self.role = Collect([self.feed], embedded(self.stream), HOST, PRODUCTION, sealing(self.folder))
         self.role.step(self.now)
@@ -127,7 +127,7 @@ def test_who_connected_before_a_crash_is_named_beside_what_was_asked_after_it(tm
 class _Refusing(JournalIntake):
     """A journal that refuses the first appends and takes the rest."""
 
-    def __init__(self, stream: SqliteStream, refusals: int) -> None:
+    def __init__(self, stream: PromptStream, refusals: int) -> None:
         super().__init__(stream, dict.fromkeys(PRIORITIES, EVENTS), None)
         self._left = refusals
         self.offered: list[Rows] = []

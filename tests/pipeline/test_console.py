@@ -81,7 +81,7 @@ class Place:
         thread.start()
         while thread.is_alive():
             self.console.step(self.desk.now)
-        thread.join()
+            thread.join(0.01)
         return answers[0]
 
     def press(self, label: str, user: str = "U0ADA", at: int = AT, secret: str = SECRET) -> Answer:

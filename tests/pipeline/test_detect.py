@@ -17,6 +17,7 @@ from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from rules.event import Value, rfc3339
 from rules.ruleset import RuleSet, load
+from tests.standins.prompt import PromptStream
 
 NOW = datetime(2026, 11, 22, 2, 14, tzinfo=UTC)
 ROOT: dict[str, Value] = {
@@ -33,7 +34,7 @@ WRONG = ROOT | {"event.outcome": "failure"}
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Iterator[SqliteStream]:
-    stream = SqliteStream(tmp_path)
+    stream = PromptStream(tmp_path)
     yield stream
     stream.close()
 
@@ -137,7 +138,7 @@ def test_a_disk_that_fills_fires_once_and_resolves_once(stream: SqliteStream, sh
 def test_a_restart_goes_on_where_the_state_stands(stream: SqliteStream, shipped: RuleSet, tmp_path: Path) -> None:
     stream.append(EVENTS, [event(1, WRONG, 1), event(2, WRONG, 2)])
     settle(Detect(stream, shipped, engine="test"))
-    again = SqliteStream(tmp_path)
+    again = PromptStream(tmp_path)
     again.append(EVENTS, [event(3, WRONG, 3)])
     settle(Detect(again, shipped, engine="test"))
     (alert,) = alerts(again)

@@ -110,6 +110,7 @@ def settled_by(roles: list[Detect], log: Log) -> Callable[[int], None]:
 
 
 def alone(ruleset: RuleSet, events: Sequence[Sequence[Message]]) -> Told:
+    """Return what one worker tells that nothing happens to."""
     log = Log(1, NOW)
     run(log, events, settled_by([Detect(MemoryStream(log), ruleset, engine="test")], log))
     return told(log)

@@ -44,7 +44,7 @@ def answering() -> Iterator[Answering]:
                 """Say nothing."""
 
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         return ElasticsearchIndex([f"http://127.0.0.1:{servers[-1].server_port}"])
 
     yield start

@@ -30,6 +30,8 @@ from pipeline.streams import COMMANDS, EVENTS, Message
 from rules.event import Value, instant, rfc3339
 from rules.predicate import Field, Text
 from tests.standins.channels import Recorder
+from tests.standins.desk import settle
+from tests.standins.prompt import PromptStream
 
 Row = dict[str, object]
 START = datetime(2026, 11, 22, 2, 14, tzinfo=UTC)
@@ -113,16 +115,15 @@ class Site:
     def work(self, *events: dict[str, Value]) -> None:
         """Put the events on the stream and let every role work until nothing is left."""
         config = load(self.config)
-        stream = app.open_stream(config)
+        stream = PromptStream(config.state / "stream")
         stream.append(EVENTS, [Message("h1", msgspec.json.encode(one)) for one in events])
         detect = Detect(stream, app.open_rules(config), engine="0.1")
         index = SqliteIndex(self.folder / "state" / "index")
         policy: Policy = build_policy(config)
-        notify = Notify(stream, policy, {"security": [Recorder()]}, Means(commands_key(config), wait=0.005))
+        notify = Notify(stream, policy, {"security": [Recorder()]}, Means(commands_key(config)))
         for _ in range(2):
             detect.step(NOW)
-        for _ in range(60):
-            notify.step(NOW)
+        settle(lambda: notify, NOW)
         notify.close()
         Indexer(stream, index).step(NOW)
         index.close()

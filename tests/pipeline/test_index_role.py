@@ -18,6 +18,7 @@ from pipeline.streams import ALERTS, DEADLETTER, EVENTS, Message
 from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert, Proof, Rule
 from rules.event import Value
+from tests.standins.prompt import PromptStream
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ALERT = Alert(
@@ -55,7 +56,7 @@ class Flaky:
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Iterator[SqliteStream]:
-    stream = SqliteStream(tmp_path / "stream")
+    stream = PromptStream(tmp_path / "stream")
     yield stream
     stream.close()
 

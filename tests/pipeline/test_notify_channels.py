@@ -14,8 +14,9 @@ import pytest
 from notifiers.channels.slack import Slack
 from notifiers.channels.smtp import Server, Smtp
 from tests.standins.alerts import NOW, disk, root_login
+from tests.standins.certificates import self_signed
 from tests.standins.desk import Desk
-from tests.standins.mailbox import TAKE_AND_DROP, Mailbox, certificate, mailbox
+from tests.standins.mailbox import TAKE_AND_DROP, Mailbox, mailbox
 from tests.standins.slack import Answer, Workspace, error, slack
 
 
@@ -31,7 +32,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     """Slack first, e-mail as its fallback; and a second receiver with e-mail alone."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the test server's certificate: apt-get install openssl")
-    made = certificate(tmp_path)
+    made = self_signed(tmp_path)
     with slack() as workspace, mailbox("starttls", made, auth=True) as box:
         server = Server(box.host, box.port, "starttls", "tocsin", "secret", str(made.cert), timeout=5)
         mail = Smtp(server, "Tocsin <tocsin@example.org>", ["ada@example.org"])

@@ -28,6 +28,8 @@ from pipeline.streams import ALERTS, COMMANDS, Message
 from rules.alert import Alert
 from tests.standins.alerts import disk, root_login
 from tests.standins.channels import Recorder
+from tests.standins.desk import settle
+from tests.standins.prompt import PromptStream
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,12 +52,12 @@ class Site:
         return [json.loads(line) for line in self.run(*words).stdout.splitlines()]
 
     def work(self, *alerts: Alert) -> None:
-        stream = app.open_stream(load(self.config))
+        config = load(self.config)
+        stream = PromptStream(config.state / "stream")
         stream.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])
         policy = Policy(parse({"receiver": "security"}))
-        notify = Notify(stream, policy, {"security": [self.pager]}, Means(commands_key(load(self.config)), wait=0.005))
-        for _ in range(60):
-            notify.step(app.now())
+        notify = Notify(stream, policy, {"security": [self.pager]}, Means(commands_key(config)))
+        settle(lambda: notify, app.now())
         notify.close()
         stream.close()
 

@@ -15,11 +15,11 @@ from notifiers.route import parse
 from pipeline.roles.intents import Intents
 from pipeline.roles.notify import Means, Notify
 from pipeline.streams import ALERTS, INCIDENTS, Message, StreamUnavailable
-from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from tests.standins.alerts import NOW, disk, root_login
 from tests.standins.channels import Recorder
 from tests.standins.fuse import Fuse, Killed
+from tests.standins.prompt import PromptStream
 
 STORY: Sequence[Alert] = (
     root_login("e1"),
@@ -34,9 +34,9 @@ EXPECTED = ["page e", "page d", "news e", "resolved d", "page d"]
 
 def live(folder: Path, channel: Recorder, blows_at: int) -> tuple[bool, int]:
     """Run until all is told or the fuse blows. Return whether it lived, and how many writes it made."""
-    stream = SqliteStream(folder)
+    stream = PromptStream(folder)
     fuse = Fuse(stream, blows_at)
-    notify = Notify(fuse, parse({"receiver": "security"}), {"security": [channel]}, wait=0)
+    notify = Notify(fuse, parse({"receiver": "security"}), {"security": [channel]})
     quiet = 0
     try:
         while quiet < 3:
@@ -51,7 +51,7 @@ def live(folder: Path, channel: Recorder, blows_at: int) -> tuple[bool, int]:
 
 def fill(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    stream = SqliteStream(folder)
+    stream = PromptStream(folder)
     stream.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in STORY])
     stream.close()
 
@@ -112,7 +112,7 @@ def test_kills_one_after_another_end_in_the_same_story(tmp_path: Path) -> None:
     assert {told.removesuffix(" again") for told in channel.told} == set(EXPECTED)
 
 
-class NoRoomForAnswers(SqliteStream):
+class NoRoomForAnswers(PromptStream):
     """A full disk that takes a record now and then: what was intended, but not how it ended."""
 
     refused = 0
@@ -127,7 +127,7 @@ class NoRoomForAnswers(SqliteStream):
 def test_what_was_sent_while_its_answer_could_not_be_written_is_not_sent_again(tmp_path: Path) -> None:
     fill(tmp_path)
     stream, channel = NoRoomForAnswers(tmp_path), Named()
-    means = Means(intents=Intents(tmp_path / "intents.ndjson"), wait=0)
+    means = Means(intents=Intents(tmp_path / "intents.ndjson"))
     notify = Notify(stream, parse({"receiver": "security"}), {"security": [channel]}, means)
     quiet = 0
     while quiet < 30:

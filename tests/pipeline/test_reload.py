@@ -25,6 +25,7 @@ from rules.event import rfc3339
 from rules.faults import Fault
 from rules.ruleset import RuleSet, load
 from tests.standins.channels import Recorder
+from tests.standins.prompt import PromptStream
 
 NOW = datetime(2026, 11, 22, 2, 14, tzinfo=UTC)
 OFTEN = """
@@ -41,7 +42,7 @@ ROOT = "title: Root\nlogsource: {product: linux}\ndetection: {it: {user.name: %s
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Iterator[SqliteStream]:
-    stream = SqliteStream(tmp_path / "stream")
+    stream = PromptStream(tmp_path / "stream")
     yield stream
     stream.close()
 
@@ -157,7 +158,7 @@ def test_what_changed_just_before_a_reload_survives_a_crash_just_after_it(
     stream.append(EVENTS, [Message("h", b'{"tocsin.record":"tick"}')])
     for second in range(1, 4):
         role.step(NOW + timedelta(seconds=second))
-    again = SqliteStream(tmp_path / "stream")
+    again = PromptStream(tmp_path / "stream")
     again.append(EVENTS, [event(4, "bob")])
     successor = Detect(again, read(folder), engine="test")
     while successor.step(NOW + timedelta(seconds=5)):

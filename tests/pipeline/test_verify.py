@@ -32,6 +32,7 @@ from pipeline.settings import Config
 from pipeline.streams import DEADLETTER, EVENTS, Message, Stream
 from rules.event import Value, rfc3339
 from rules.ruleset import load as load_rules
+from tests.standins.prompt import PromptStream
 
 HOST = Host("h1", "db-7", bytes(32))
 SECRET = bytes(range(32))
@@ -208,7 +209,7 @@ class Machine:
 
 def deliver(archive: Archive, sent: Sequence[bytes]) -> None:
     """The journal as it is delivered, through detect and index."""
-    stream = app.open_stream(archive.config)
+    stream = PromptStream(archive.config.state / "stream")
     index = app.open_index(archive.config)
     stream.append(EVENTS, [Message("h1", value) for value in sent])
     detect = Detect(stream, load_rules([], {}), engine="test", witness=open_witness(archive.config, stream, app.now()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pytest
 import yaml
@@ -178,6 +179,7 @@ happening = st.tuples(st.integers(0, 40), st.sampled_from("xy"), st.sampled_from
 history = st.lists(happening, min_size=1, max_size=14)
 
 
+@cache
 def ruleset_of(correlation: str) -> RuleSet:
     text = BASE.format(name="x") + "---\n" + BASE.format(name="y")
     text += correlation if correlation.startswith("---") else f"---\ntitle: corr\ncorrelation: {correlation}\n"

@@ -12,14 +12,15 @@ import pytest
 from tests.scenarios.installation import Heard, Install, Installation, fleet, people
 from tests.services.elasticsearch import Elasticsearch
 from tests.services.kafka import Kafka
-from tests.standins.mailbox import certificate, mailbox
+from tests.standins.certificates import self_signed
+from tests.standins.mailbox import mailbox
 from tests.standins.slack import slack
 
 
 @pytest.fixture
 def heard(tmp_path: Path) -> Iterator[Heard]:
     """A Slack workspace and a mailbox that wants STARTTLS and AUTH."""
-    made = certificate(tmp_path)
+    made = self_signed(tmp_path)
     with slack() as workspace, mailbox("starttls", made, auth=True) as box:
         yield Heard(workspace, box)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,11 +20,11 @@ from pipeline.roles.notify import Means, Notify
 from pipeline.roles.writer import Recollection, Writer
 from pipeline.signing import signed
 from pipeline.streams import ALERTS, COMMANDS, INCIDENTS, Batch, Message, Stream, StreamUnavailable
-from pipeline.streams.sqlite import SqliteStream
 from rules.alert import Alert
 from rules.event import Value
 from tests.standins.alerts import NOW
 from tests.standins.fuse import Fuse
+from tests.standins.prompt import PromptStream
 
 KEY = b"what command line, console and notifier share"
 
@@ -70,6 +70,28 @@ class Office:
         self.inner.close()
 
 
+def rounds(role: Callable[[], Notify]) -> Iterator[bool]:
+    """Give so many rounds as a test may take, and say of each whether a message is under way.
+
+    Those do not count: how many there are is for the machine to say.
+    """
+    idle, busy = 400, 60_000
+    while idle and busy:
+        sending = role().sending
+        yield sending
+        idle, busy = (idle, busy - 1) if sending else (idle - 1, busy)
+
+
+def settle(role: Callable[[], Notify], now: datetime) -> None:
+    """Step until nothing is left to do at this time."""
+    quiet = 0
+    for _ in rounds(role):
+        quiet = 0 if role().step(now) or role().sending else quiet + 1
+        if quiet == 2:
+            return
+    raise AssertionError("it never came to rest")
+
+
 class Desk:
     """A notifier with its stream, that can be stopped at any moment and started anew."""
 
@@ -82,7 +104,7 @@ class Desk:
         self.storm = 20
         self.merge = 5
         self.now = NOW
-        self.stream = SqliteStream(folder)
+        self.stream = PromptStream(folder)
         self.notify: Notify | None = None
         self.fuse: int | None = None  # the next role dies at this write
         self.times: dict[int, datetime] = {}
@@ -96,7 +118,7 @@ class Desk:
             inner: Stream = self.stream if self.fuse is None else Fuse(self.stream, self.fuse)
             self.office = Office(inner, self.times)
             writer = Writer(self.renderer, self.recollection)
-            means = Means(KEY, writer, Intents(self.intents), wait=0.005)
+            means = Means(KEY, writer, Intents(self.intents))
             self.notify = Notify(self.office, self.policy(), self.receivers, means)
         return self.notify
 
@@ -120,22 +142,17 @@ class Desk:
         self.stream.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])
 
     def until(self, done: Callable[[], bool], seconds: float = 0) -> None:
-        """Step, time standing still or going on by `seconds` a step, until it is so."""
-        for _ in range(400):
+        """Step until it is so; time stands still, or goes on by `seconds` a step while no message is under way."""
+        for busy in rounds(self.role):
             if done():
                 return
-            self.now += timedelta(seconds=seconds)
+            self.now += timedelta(seconds=0 if busy else seconds)
             self.role().step(self.now)
         raise AssertionError("it never came to that")
 
     def settle(self) -> None:
         """Step until nothing is left to do at this time."""
-        quiet = 0
-        for _ in range(400):
-            quiet = 0 if self.role().step(self.now) or self.role().sending else quiet + 1
-            if quiet == 2:
-                return
-        raise AssertionError("it never came to rest")
+        settle(self.role, self.now)
 
     def wait(self, span: timedelta) -> None:
         """Let time pass, and whatever it makes happen."""
@@ -150,7 +167,7 @@ class Desk:
     def kill(self) -> None:
         """Stop as kill -9 does: nothing more is written, nothing is closed."""
         self.stream.close()
-        self.stream = SqliteStream(self.folder)
+        self.stream = PromptStream(self.folder)
         self.notify = None
 
     def log(self) -> list[Entry]:

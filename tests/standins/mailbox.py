@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -13,43 +11,12 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from pathlib import Path
 from typing import Any, Literal
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-
-@dataclass(frozen=True)
-class Certificate:
-    """A key with its self-signed certificate for 127.0.0.1; clients trust `cert`."""
-
-    cert: Path
-    key: Path
-
-    def server_context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.cert, self.key)
-        return context
-
-
-def certificate(folder: Path) -> Certificate:
-    made = Certificate(folder / "cert.pem", folder / "key.pem")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, "-keyout", str(made.key), "-out", str(made.cert)], check=True, capture_output=True)
-    return made
+from tests.standins.certificates import Pair
 
 
 @dataclass
@@ -108,7 +75,7 @@ class _OnFreePort(Controller):
 
 
 @contextmanager
-def mailbox(tls: Literal["starttls", "implicit", "none"], made: Certificate | None, *, auth: bool) -> Iterator[Mailbox]:
+def mailbox(tls: Literal["starttls", "implicit", "none"], made: Pair | None, *, auth: bool) -> Iterator[Mailbox]:
     """Run a server on a free loopback port until the block ends."""
     box = Mailbox()
 
