@@ -1,13 +1,124 @@
-"""The shadow suite and Debian's adduser: users, groups and passwords made, changed and removed."""
+"""The shadow suite, SUSE's pwdutils, util-linux and Debian's adduser: users, groups and passwords made and changed.
+
+Sources: shadow 4.0 to 4.17 (useradd, usermod, userdel, groupadd, groupmod, groupdel, groupmems, gpasswd, passwd, chage,
+chfn, chsh, newgrp, vipw), pwdutils 3 and util-linux's chfn and chsh; pam_unix's helper unix_chkpwd.
+"""
+
+# ruff: noqa: E501  a row is a message: it is read more easily whole
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from rules.event import Value
+from collectors.formats.sayings import AUTH, Fields, Saying, reader
 
-Fields = dict[str, Value]
+_T: Final = r"['`\"](?P<target>[^'`\"]*)['`\"]"
+_G: Final = r"['`\"](?P<group>[^'`\"]*)['`\"]"
+_CHANGED: Final = "user-changed"
+_FAILED: Final = "account-change-failed"
+_ADDED: Final = "group-member-added"
+_REMOVED: Final = "group-member-removed"
+
+
+def _user(start: str, rest: str, action: str, kind: str = "change") -> Saying:
+    return Saying(start, rest, "iam", action, "success", f"user {kind}")
+
+
+def _group(start: str, rest: str, action: str, kind: str = "change") -> Saying:
+    return Saying(start, rest, "iam", action, "success", f"group {kind}")
+
+
+def _failed(start: str, rest: str) -> Saying:
+    return Saying(start, rest, "iam", _FAILED, "failure", "user change")
+
+
+_USERS: Final = (
+    _user("add ", rf"{_T} to (?:shadow )?group {_G}", _ADDED),
+    _user("delete ", rf"{_T} from (?:shadow )?group {_G}", _REMOVED),
+    _user("remove ", rf"{_T} from (?:shadow )?group {_G}", _REMOVED),
+    _user("delete ", rf"admin {_T} from (?:shadow )?group {_G}", _REMOVED),
+    _user("add ", rf"user {_T}(?: to .*)?", "user-created", "creation"),
+    _user("delete ", rf"user {_T}.*", "user-deleted", "deletion"),
+    _user("user ", rf"{_T} (?:was )?deleted", "user-deleted", "deletion"),
+    _user("deleting ", rf"user {_T}", "user-deleted", "deletion"),
+    _user("change ", rf"user name {_T} to ['`\"](?P<renamed>[^'`\"]*)['`\"]", "user-renamed"),
+    _user("change ", rf"user {_T} password", "password-changed"),
+    _user("change ", rf"user {_T} (?P<why>.*)", _CHANGED),
+    _user("change ", rf"(?:admin )?{_T} to (?P<why>\S+ in (?:shadow )?group) {_G}", _CHANGED),
+    _group("change ", rf"group {_G} (?P<why>to .*)", "group-changed"),
+    _user("change ", rf"(?:gid|GID) for {_T}(?P<why>.*)", _CHANGED),
+    _user("changed ", rf"user {_T} shell to ['`\"](?P<why>[^'`\"]*)['`\"]", "shell-changed"),
+    _user("changed ", rf"user {_T}(?P<why>.*)", _CHANGED),
+    _user("changed ", rf"password expiry for (?:{_T}|(?P<name>\S+))", "password-expiry-changed"),
+    _user("changed ", rf"password for user {_T}", "password-changed"),
+    _user("change ", r"password expiry for (?P<target>\S+)", "password-expiry-changed"),
+    _user("lock ", rf"user {_T} password", "password-locked"),
+    _user("unlock ", rf"user {_T} password", "password-unlocked"),
+    _user("password ", rf"for {_T} changed by ['`\"](?P<user>[^'`\"]*)['`\"]", "password-changed"),
+    _user("password ", r"for (?P<target>\S+) changed by (?P<user>\S+)", "password-changed"),
+    _user("password ", rf"changed for (?:{_T}|(?P<name>\S+))", "password-changed"),
+    Saying("incorrect ", r"password for '?(?P<user>[^']*)'?", AUTH, "authentication_failure", "failure"),
+    _failed("can't view or modify password information for ", r"'?(?P<target>[^']*)'?"),
+)  # fmt: skip
+_GROUPS: Final = (
+    _group("add ", rf"group {_G}(?: to .*)?", "group-created", "creation"),
+    _group("removed ", rf"(?:shadow )?group {_G} owned by {_T}", "group-deleted", "deletion"),
+    _group("group ", rf"{_G} removed(?: from (?P<path>\S+))?", "group-deleted", "deletion"),
+    Saying("group ", rf"{_G} not removed because (?P<why>.*)", "iam", "group-kept", "unknown", "group info"),
+    _group("remove ", rf"group {_G}", "group-deleted", "deletion"),
+    _group("removed ", rf"group {_G}", "group-deleted", "deletion"),
+    _group("delete ", rf"group {_G}", "group-deleted", "deletion"),
+    _group("deleted ", rf"group {_G}", "group-deleted", "deletion"),
+    _group("group changed in ", r"(?P<path>\S+) \((?:group )?(?P<group>[^,/() ]*)[^,]*(?:, (?P<why>.*))?\)", "group-changed"),
+    _user("user ", r"(?P<target>\S+) added by (?P<user>\S+) to group (?P<group>\S+)", _ADDED),
+    _user("user ", r"(?P<target>\S+) added to group (?P<group>\S+) by (?P<user>\S+)", _ADDED),
+    _user("user ", r"(?P<target>\S+) removed by (?P<user>\S+) from group (?P<group>\S+)", _REMOVED),
+    _user("user ", r"(?P<target>\S+) removed from group (?P<group>\S+) by (?P<user>\S+)", _REMOVED),
+    _user("add ", r"member (?P<target>\S+) to group (?P<group>\S+) by (?P<user>\S+)", _ADDED),
+    _user("remove ", r"member (?P<target>\S+) from group (?P<group>\S+) by (?P<user>\S+)", _REMOVED),
+    _group("members ", r"of group (?P<group>\S+) set by (?P<user>\S+) to (?P<why>.*)", "group-changed"),
+    _group("administrators ", r"of group (?P<group>\S+) set by (?P<user>\S+) to (?P<why>.*)", "group-changed"),
+    _group("set ", r"(?P<why>members|administrators) of (?P<group>\S+) to .*", "group-changed"),
+    _group("password ", r"of group (?P<group>\S+) (?P<why>changed|removed) by (?P<user>\S+)", "group-changed"),
+    _group("access ", r"to group (?P<group>\S+) (?P<why>restricted) by (?P<user>\S+)", "group-changed"),
+    _group("change the ", r"(?P<why>password) of group (?P<group>\S+)", "group-changed"),
+    _group("remove ", r"(?P<why>password) from group (?P<group>\S+)", "group-changed"),
+    _group("restrict ", r"(?P<why>access) to group (?P<group>\S+)", "group-changed"),
+    Saying("user ", r"'(?P<user>[^']*)' \(login '[^']*' on (?P<tty>\S+)\) (?P<why>switched|returned) to group '(?P<group>[^']*)'", "session", "group-switched", "success"),
+    Saying("Invalid ", r"password for group '(?P<group>[^']*)' from '(?P<user>.*)'", AUTH, "authentication_failure", "failure"),
+    Saying("file ", r"(?P<path>\S+) edited", "iam", "account-file-edited", "success", "admin change"),
+)  # fmt: skip
+_FAILURES: Final = (
+    _failed("failed ", r"adding (?:user )?['`\"]?(?P<target>[^'`\",]*)['`\"]?.*"),
+    _failed("failed ", r"(?:deleting|removing|to remove|to delete) user ['`\"]?(?P<target>[^'`\", ]*)['`\"]? from group (?P<group>\S+)"),
+    _failed("failed ", r"to add user ['`\"]?(?P<target>[^'`\", ]*)['`\"]? to group (?P<group>\S+)"),
+    _failed("failed ", r"(?:to add|to remove|to delete|removing|deleting) group ['`\"]?(?P<group>[^'`\", ]*)['`\"]?.*"),
+    _failed("failed ", r"to change (?P<path>/\S+) \((?:group )?(?P<group>[^,/() ]*)(?P<why>.*)\)"),
+    _failed("failed ", r"[^'`\"]*(?:user|entry|for) ['`\"](?P<target>[^'`\"]*)['`\"].*"),
+    _failed("failed ", r"(?:to \w+|\w+ing) (?:user )?['`\"]?(?P<target>[^'`\", ]*)['`\"]?"),
+    _failed("failed ", r"(?P<why>.*)"),
+)  # fmt: skip
+# SUSE's pwdutils: what was done, then pairs; `by` is the number of who did it.
+_BY: Final = r"(?:, .*)?, by=(?P<uid>\d+)"
+_PWDUTILS: Final = (
+    _user("new account added - ", rf"account=(?P<target>[^,]*){_BY}", "user-created", "creation"),
+    _user("account added to group - ", rf"account=(?P<target>[^,]*), group=(?P<group>[^,]*){_BY}", _ADDED),
+    _user("account removed from group - ", rf"account=(?P<target>[^,]*), group=(?P<group>[^,]*){_BY}", _REMOVED),
+    _user("account deleted - ", rf"account=(?P<target>[^,]*){_BY}", "user-deleted", "deletion"),
+    _user("account locked - ", rf"account=(?P<target>[^,]*){_BY}", "password-locked"),
+    _user("account unlocked - ", rf"account=(?P<target>[^,]*){_BY}", "password-unlocked"),
+    _user("password changed - ", rf"account=(?P<target>[^,]*){_BY}", "password-changed"),
+    _user("shell changed - ", rf"account=(?P<target>[^,]*){_BY}", "shell-changed"),
+    _user("default group changed - ", rf"account=(?P<target>[^,]*){_BY}", _CHANGED),
+    _user("home directory created - ", rf"account=(?P<target>[^,]*){_BY}", _CHANGED),
+    _group("new group added - ", rf"group=(?P<group>[^,]*){_BY}", "group-created", "creation"),
+    _group("group deleted - ", rf"group=(?P<group>[^,]*){_BY}", "group-deleted", "deletion"),
+)
+_read: Final = reader("shadow", (*_USERS, *_GROUPS, *_FAILURES, *_PWDUTILS))
+_CREATED: Final = re.compile(
+    r"(?:new (user|group)|(group) added to (?:/etc/g?shadow|/etc/group)|(user) added to \S+): ?"
+)
 _PAIR: Final = re.compile(r"(name|UID|GID|home|shell|from)=([^,]*)(?:, |$)")
 _KEYS: Final = {
     "UID": "user.id",
@@ -16,132 +127,8 @@ _KEYS: Final = {
     "shell": "system.auth.useradd.shell",
     "from": "system.auth.useradd.from",
 }
-# A sentence, what it means (action, types), and where its names go. Names stand in quotes or are one word.
-_Q: Final = r"['`\"]([^'`\"]*)['`\"]"
-_SENTENCES: Final = tuple(
-    (re.compile(pattern), action, types, names)
-    for pattern, action, types, names in (
-        (
-            rf"add {_Q} to (?:shadow )?group {_Q}",
-            "group-member-added",
-            ("user", "change"),
-            ("user.target.name", "group.name"),
-        ),
-        (
-            rf"(?:delete|remove) {_Q} from (?:shadow )?group {_Q}",
-            "group-member-removed",
-            ("user", "change"),
-            ("user.target.name", "group.name"),
-        ),
-        (rf"delete user {_Q}", "user-deleted", ("user", "deletion"), ("user.target.name",)),
-        (rf"user {_Q} (?:was )?deleted", "user-deleted", ("user", "deletion"), ("user.target.name",)),
-        (
-            rf"removed (?:shadow )?group {_Q} owned by {_Q}",
-            "group-deleted",
-            ("group", "deletion"),
-            ("group.name", "user.target.name"),
-        ),
-        (rf"group {_Q} removed(?: from (\S+))?", "group-deleted", ("group", "deletion"), ("group.name", "file.path")),
-        (rf"(?:remove|delete)d? group {_Q}", "group-deleted", ("group", "deletion"), ("group.name",)),
-        (
-            rf"change user name {_Q} to {_Q}",
-            "user-renamed",
-            ("user", "change"),
-            ("user.target.name", "user.changes.name"),
-        ),
-        (rf"change user {_Q} password", "password-changed", ("user", "change"), ("user.target.name",)),
-        (rf"change user {_Q} (.*)", "user-changed", ("user", "change"), ("user.target.name", "event.reason")),
-        (rf"changed user {_Q}(.*)", "user-changed", ("user", "change"), ("user.target.name", "event.reason")),
-        (rf"lock user {_Q} password", "password-locked", ("user", "change"), ("user.target.name",)),
-        (rf"unlock user {_Q} password", "password-unlocked", ("user", "change"), ("user.target.name",)),
-        (rf"change group {_Q} to {_Q}", "group-changed", ("group", "change"), ("group.name", "event.reason")),
-        (rf"change (?:gid|GID) for {_Q}.*", "user-changed", ("user", "change"), ("user.target.name",)),
-        (
-            rf"changed? password expiry for (\S+)|changed password expiry for {_Q}",
-            "password-expiry-changed",
-            ("user", "change"),
-            ("user.target.name", "user.target.name"),
-        ),
-        (
-            rf"password for {_Q} changed by {_Q}",
-            "password-changed",
-            ("user", "change"),
-            ("user.target.name", "user.name"),
-        ),
-        (
-            r"password for (\S+) changed by (\S+)",
-            "password-changed",
-            ("user", "change"),
-            ("user.target.name", "user.name"),
-        ),
-        (r"password changed for (\S+)", "password-changed", ("user", "change"), ("user.target.name",)),
-        (
-            rf"changed user {_Q} shell to {_Q}",
-            "shell-changed",
-            ("user", "change"),
-            ("user.target.name", "event.reason"),
-        ),
-        (rf"changed user {_Q} information", "user-changed", ("user", "change"), ("user.target.name",)),
-        (
-            r"user (\S+) added by (\S+) to group (\S+)",
-            "group-member-added",
-            ("user", "change"),
-            ("user.target.name", "user.name", "group.name"),
-        ),
-        (
-            r"user (\S+) added to group (\S+) by (\S+)",  # groupmems
-            "group-member-added",
-            ("user", "change"),
-            ("user.target.name", "group.name", "user.name"),
-        ),
-        (
-            r"user (\S+) removed from group (\S+) by (\S+)",
-            "group-member-removed",
-            ("user", "change"),
-            ("user.target.name", "group.name", "user.name"),
-        ),
-        (
-            r"user (\S+) removed by (\S+) from group (\S+)",
-            "group-member-removed",
-            ("user", "change"),
-            ("user.target.name", "user.name", "group.name"),
-        ),
-        (
-            r"add member (\S+) to group (\S+) by (\S+)",
-            "group-member-added",
-            ("user", "change"),
-            ("user.target.name", "group.name", "user.name"),
-        ),
-        (
-            r"members of group (\S+) set by (\S+) to (.*)",
-            "group-changed",
-            ("group", "change"),
-            ("group.name", "user.name", "event.reason"),
-        ),
-        (
-            r"administrators of group (\S+) set by (\S+) to (.*)",
-            "group-changed",
-            ("group", "change"),
-            ("group.name", "user.name", "event.reason"),
-        ),
-        (
-            r"password of group (\S+) (?:changed|removed) by (\S+)",
-            "group-changed",
-            ("group", "change"),
-            ("group.name", "user.name"),
-        ),
-        (rf"add group {_Q}(?: to .*)?", "group-created", ("group", "creation"), ("group.name",)),
-        (rf"add user {_Q}(?: to .*)?", "user-created", ("user", "creation"), ("user.target.name",)),
-    )
-)
-_CREATED: Final = re.compile(
-    r"(?:new (user|group)|(group) added to (?:/etc/g?shadow|/etc/group)|(user) added to \S+): ?"
-)
-_GROUP_CHANGED: Final = re.compile(r"group changed in (\S+) \((.*)\)$")
-_FAILED: Final = re.compile(
-    r"failed (?:adding|to add|to remove|removing|to change|to) (?:user |group )?['`\"]?([^'`\",]*)['`\"]?.*"
-)
-_CHKPWD: Final = re.compile(r"password check failed for user \((.*)\)$", re.DOTALL)
+# These say no actor: their user is the one that was changed, as Elastic's integration and SIEM rules have it.
+_NAMED: Final = frozenset({_ADDED, _REMOVED, "user-deleted"})
 
 
 def read(message: str) -> Fields | None:
@@ -149,53 +136,25 @@ def read(message: str) -> Fields | None:
     created = _CREATED.match(message)
     if created is not None:
         return _created(message, created)
-    if message.startswith("group changed in "):
-        found = _GROUP_CHANGED.match(message)
-        fields = _base("group-changed", ("group", "change"), "success")
-        if found is not None:
-            fields["file.path"] = found[1]
-            fields["group.name"] = found[2].partition(",")[0].removeprefix("group ").partition("/")[0]
-        return fields
-    for pattern, action, types, names in _SENTENCES:
-        found = pattern.match(message)
-        if found is not None:
-            return _filled(_base(action, types, "success"), names, found.groups())
-    failed = _FAILED.match(message)
-    if failed is not None:
-        return {**_base("account-change-failed", ("user", "change"), "failure"), "user.target.name": failed[1]}
-    return None
-
-
-def _base(action: str, types: tuple[str, ...], outcome: str) -> Fields:
-    return {
-        "event.module": "shadow",
-        "event.dataset": "system.auth",
-        "event.category": ["iam"],
-        "event.type": [*types],
-        "event.action": action,
-        "event.outcome": outcome,
-    }
-
-
-# These say no actor: their user is the one that was changed, as Elastic's integration and SIEM rules have it.
-_NAMED: Final = frozenset({"group-member-added", "group-member-removed", "user-deleted"})
-
-
-def _filled(fields: Fields, names: tuple[str, ...], values: tuple[str | None, ...]) -> Fields:
-    for name, value in zip(names, values, strict=False):
-        if value:
-            fields[name] = value.strip(" ")
-    if fields["event.action"] in _NAMED and "user.target.name" in fields:
-        fields.setdefault("user.name", fields["user.target.name"])
+    fields = _read(message.rstrip(" "))
+    if fields is not None and fields["event.action"] in _NAMED and "user.id" not in fields:
+        target = fields.get("user.target.name")
+        if target is not None:
+            fields.setdefault("user.name", target)
     return fields
 
 
 def _created(message: str, head: re.Match[str]) -> Fields:
     """new user: name=apache, UID=48, GID=48, home=/x, shell=/y; group added to /etc/gshadow: name=fleet."""
     user = head[1] == "user" or head[3] == "user"
-    fields = _base(
-        *(("user-created", ("user", "creation")) if user else ("group-created", ("group", "creation"))), "success"
-    )
+    fields: Fields = {
+        "event.module": "shadow",
+        "event.dataset": "system.auth",
+        "event.category": ["iam"],
+        "event.type": ["user" if user else "group", "creation"],
+        "event.action": "user-created" if user else "group-created",
+        "event.outcome": "success",
+    }
     for found in _PAIR.finditer(message, head.end()):
         key, value = found.groups()
         if key != "name":
@@ -207,17 +166,13 @@ def _created(message: str, head: re.Match[str]) -> Fields:
     return fields
 
 
-def read_chkpwd(message: str) -> Fields | None:
-    """unix_chkpwd: password check failed for user (NAME)."""
-    found = _CHKPWD.match(message)
-    if found is None:
-        return None
-    return {
-        "event.module": "pam",
-        "event.dataset": "system.auth",
-        "event.category": ["authentication"],
-        "event.type": ["info"],
-        "event.action": "authentication_failure",
-        "event.outcome": "failure",
-        "user.name": found[1],
-    }
+read_chkpwd: Final = reader(
+    "pam",
+    (
+        Saying("password check failed for user ", r"\((?P<user>.*)\)", AUTH, "authentication_failure", "failure"),
+        Saying("check pass; user unknown", "", AUTH, "authentication_failure", "failure"),
+        Saying("could not obtain user info ", r"\((?P<user>.*)\)", AUTH, "authentication_failure", "failure"),
+        Saying("password for user ", r"(?P<user>.*) (?P<why>has expired)", AUTH, "password_expired", "failure"),
+        Saying("account ", r"(?P<user>\S+) has (?P<why>expired.*)", AUTH, "account_expired", "failure"),
+    ),
+)

@@ -31,6 +31,8 @@ _PLAIN_SESSION: Final = re.compile(
 _UID: Final = re.compile(r"(.*)\(uid=(\d{1,10})\)\s*$", re.ASCII | re.DOTALL)
 _FAILURE: Final = re.compile(r"(?:(\d{1,9}) more )?authentication failures?; ")
 _SUCCESS: Final = "authentication success; "  # pam_sss, with the pairs of its failures
+# The library's functions, by which a program tells of its own failure: no modules.
+_CALLS: Final = frozenset({"pam_authenticate", "pam_acct_mgmt", "pam_setcred", "pam_open_session", "pam_start"})
 _LOCAL: Final = frozenset({"sudo", "sudo-i", "su", "su-l", "polkit-1", "runuser", "runuser-l", "doas"})
 
 
@@ -86,7 +88,7 @@ def _read(message: str, program: str) -> dict[str, Value] | None:
     else:
         start = message.find("pam_") if not message.startswith("(") else 0
         head = _HEAD.match(message, start) if start >= 0 else None
-        if head is None:
+        if head is None or head[1] in _CALLS:
             return None
         body, module = message[head.end() :], head[1]
         service, kind = (head[2] or program, head[3] or "") if head[3] or head[2] != "auth" else (program, "auth")

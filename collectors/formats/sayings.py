@@ -19,19 +19,27 @@ NETWORK: Final = "network"
 SESSION: Final = "session"
 _NAMES: Final = {
     "user": "user.name",
+    "who": "user.name",  # where a pattern has a name in two forms
     "uid": "user.id",
     "whom": "user.effective.name",
     "target": "user.target.name",
+    "name": "user.target.name",  # likewise
+    "renamed": "user.changes.name",
     "group": "group.name",
     "why": "event.reason",
     "command": "process.command_line",
     "directory": "process.working_directory",
     "path": "file.path",
     "domain": "source.domain",
+    "peer": "source.address",  # for a reader that parts it itself
     "key": "system.auth.ssh.signature",
     "method": "system.auth.ssh.method",
     "session": "system.auth.session.id",
+    "scope": "system.auth.session.id",
+    "subject": "system.auth.session.id",
+    "unit": "service.name",
     "tty": "system.auth.login.tty",
+    "terminal": "system.auth.login.tty",
     "service": "system.auth.pam.service",
     "principal": "system.auth.kerberos.principal",
     "certificate": "system.auth.ssh.certificate.id",
@@ -55,7 +63,7 @@ class Saying:
     rest: str
     category: str
     action: str
-    outcome: str = "unknown"
+    outcome: str = ""  # none: it tells of no attempt at anything
     types: str = ""
 
 
@@ -88,8 +96,9 @@ def _fields(module: str, dataset: str, one: Saying, found: re.Match[str]) -> Fie
         "event.category": [*categories],
         "event.type": [*(one.types.split(" ") if one.types else _TYPES.get(categories[0], ["info"]))],
         "event.action": one.action,
-        "event.outcome": one.outcome,
     }
+    if one.outcome:
+        fields["event.outcome"] = one.outcome
     said = {name: value for name, value in found.groupdict().items() if value is not None}
     if "host" in said:
         source(fields, said.pop("host"), said.pop("port", None))

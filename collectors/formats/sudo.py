@@ -39,8 +39,28 @@ _VERBS: Final = {
     "mask": ("service-mask", "change"),
     "unmask": ("service-unmask", "change"),
 }
-_DOAS: Final = re.compile(
-    r"(?:(failed auth for|command not permitted for) )?(\S+)(?:(?: ran command|:) (.*) as (\S+) from (\S+))?", re.DOTALL
+# Words before the pairs that tell of a fault, not of a refusal: the command's own line follows, or went before.
+_WARNINGS: Final = (
+    "unable to resolve host",
+    "problem with defaults entries",
+    "timestamp too far in the future",
+    "unable to open ",
+    "unable to stat ",
+    "unable to mkdir ",
+    "unable to send ",
+    "unable to connect to ",
+    "ignoring ",
+    "(command continued)",
+)
+_OPENS: Final = ("TTY=", "PWD=", "HOST=", "COMMAND=", "CHROOT=", "USER=")
+_DOAS: Final = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"(?P<user>\S+) ran command (?P<command>.*) as (?P<whom>\S+) from (?P<directory>.*)",
+        r"(?P<user>\S+) ran command as (?P<whom>[^\s:]+): (?P<command>.*)",
+        r"(?P<bad>command not permitted|failed command) for (?P<user>[^\s:]+): (?P<command>.*)",
+        r"(?P<bad>failed (?:auth|password)) for (?P<user>.*)",
+    )
 )
 
 
@@ -75,8 +95,10 @@ def _ran(user: str, tty: str, directory: str, target: str, command: str) -> Fiel
 def by_pairs(message: str) -> Fields | None:
     """The same pair by pair, whatever stands in them, and what was refused."""
     user, marked, rest = message.strip(" ").partition(" : ")
-    if not marked or " " in user:
+    if not marked or (" " in user and not rest.startswith(_OPENS)):
         return None
+    if rest.endswith(" ;"):  # no command, and a pair is the last
+        rest += " COMMAND="
     fields: Fields = {
         "event.module": "sudo",
         "event.dataset": "system.auth",
@@ -87,23 +109,26 @@ def by_pairs(message: str) -> Fields | None:
         "user.name": user,
     }
     at = 0
-    if not rest.startswith(("TTY=", "PWD=", "HOST=", "COMMAND=", "CHROOT=", "USER=", "unable to resolve host")):
+    if not rest.startswith(_OPENS):
         at = _refusal(rest, fields)
     while (pair := _PAIR.match(rest, at)) is not None:
         fields[_NAMES[pair[1]]] = pair[2]
         at = pair.end()
     if "system.auth.sudo.user" in fields:
         fields["user.effective.name"] = fields["system.auth.sudo.user"]
-    if rest.startswith("COMMAND=", at):
+    if rest.startswith("COMMAND=", at) and len(rest) > at + 8:
         describe_command(rest[at + 8 :], fields)
     return fields
 
 
 def _refusal(rest: str, fields: Fields) -> int:
-    """Read why sudo said no: the words before the first pair."""
+    """Read why sudo said no, or what else it had to say: the words before the first pair."""
     reason, marked, _ = rest.partition(" ; ")
     fields["system.auth.sudo.error"] = reason
     fields["event.reason"] = reason
+    if reason.startswith(_WARNINGS):
+        fields |= {"event.outcome": "unknown", "event.action": "command-warned", "event.type": ["info"]}
+        return len(reason) + 3 if marked else len(rest)
     fields["event.outcome"] = "failure"
     fields["event.action"] = "command-refused"
     fields["event.category"] = ["process", "authentication"]
@@ -132,19 +157,29 @@ def describe_command(command: str, fields: Fields) -> None:
 
 
 def read_doas(message: str) -> Fields | None:
-    """doas: USER ran command CMD as TARGET from DIR; command not permitted for USER: ...; failed auth for USER."""
-    found = _DOAS.match(message)
-    if found is None or not (found[1] or found[3]):
+    """doas: USER ran command CMD as TARGET from DIR; command not permitted for USER: CMD; failed auth for USER."""
+    found = next((hit for pattern in _DOAS if (hit := pattern.fullmatch(message)) is not None), None)
+    if found is None:
         return None
-    refused, user, command, target, where = found.groups()
+    groups = found.groupdict()
+    refused = groups.get("bad")
     fields: Fields = {
         "event.module": "doas",
         "event.dataset": "system.auth",
         "event.category": ["process", "authentication"] if refused else ["process"],
+        "event.type": ["denied" if refused else "start"],
         "event.action": "command-refused" if refused else "ran-command",
         "event.outcome": "failure" if refused else "success",
-        "user.name": user.removesuffix(":"),
+        "user.name": groups["user"],
     }
-    if command:
-        fields |= {"process.command_line": command, "user.effective.name": target, "process.working_directory": where}
+    for name, field in _DOAS_NAMES:
+        if groups.get(name):
+            fields[field] = groups[name]
     return fields
+
+
+_DOAS_NAMES: Final = (
+    ("command", "process.command_line"),
+    ("whom", "user.effective.name"),
+    ("directory", "process.working_directory"),
+)

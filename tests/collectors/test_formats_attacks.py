@@ -118,6 +118,20 @@ SLOTS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Value]]] = {
         "syslog", H + "CRON[7]: (bob) CMD ({})", ("process.command_line",),
         {"user.name": "bob", "event.action": "cron_cmd", "process.name": "CRON", "process.pid": 7},
     ),
+    "xrdp: the user of a refused login": (
+        "syslog", H + "xrdp-sesman[7]: [INFO ] AUTHFAIL: user={} ip=203.0.113.9 time=1795312800", ("user.name",),
+        {"source.ip": "203.0.113.9", "event.outcome": "failure", "event.action": "rdp_login"},
+    ),
+    "doas: the command": (
+        "syslog", H + "doas[7]: bob ran command /bin/echo {} as root from /home/bob", ("process.command_line",),
+        {"user.name": "bob", "user.effective.name": "root", "process.working_directory": "/home/bob", "event.outcome": "success"},
+    ),
+    "login: the name at a terminal of BSD": (
+        "syslog", H + "login[7]: 3 LOGIN FAILURES FROM 203.0.113.9, {}", ("user.name",), {"source.ip": "203.0.113.9", "event.outcome": "failure"},
+    ),
+    "su: the reason": (
+        "syslog", H + "su[7]: pam_authenticate: {}", ("event.reason",), {"event.outcome": "failure", "event.module": "su"},
+    ),
     "pkexec: the command": (
         "syslog", H + "pkexec[7]: bob: Executing command [USER=root] [TTY=/dev/pts/1] [CWD=/home/bob] [COMMAND=/bin/echo {}]", ("process.command_line",),
         {"user.name": "bob", "user.effective.name": "root", "process.working_directory": "/home/bob", "event.outcome": "success"},
