@@ -219,11 +219,7 @@ def open_rules(config: Config) -> RuleSet:
     from rules.ruleset import load
 
     faults: list[Fault] = []
-    configured = {
-        name: one if isinstance(one, list) else {"file": one.file} for name, one in config.rules.lists.items()
-    }
-    lists = rulesets.lists(configured, faults)
-    found = load(rulesets.sources(config.rules.paths, faults), lists)
+    found = load(rulesets.sources(config.rules.paths, faults), *rulesets.configured(config.rules, faults))
     return replace(found, faults=tuple(sorted([*found.faults, *faults])))
 
 

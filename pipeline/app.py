@@ -28,7 +28,7 @@ from pipeline.adapters import (
 from pipeline.enrolling import open_sealing
 from pipeline.indexes import IndexUnavailable
 from pipeline.roles import Role
-from pipeline.settings import Config
+from pipeline.settings import Config, ListFile
 from pipeline.sourcing import open_feeds
 from pipeline.streams import Stream, StreamUnavailable
 
@@ -95,13 +95,15 @@ def _collect(config: Config, opened: ExitStack) -> Role:
 
 def _detect(config: Config, stream: Stream) -> Role:
     from pipeline.escrow import open_witness
+    from pipeline.keys import commands_key
     from pipeline.reload import Reload
     from pipeline.roles.detect import Detect
 
-    lists = [one.file for one in config.rules.lists.values() if not isinstance(one, list)]
+    lists = [one.file for one in config.rules.lists.values() if isinstance(one, ListFile)]
     rules = Reload(partial(open_rules, config), [*config.rules.paths, *lists])
     witness = open_witness(config, stream, now())
-    return Detect(stream, rules.ruleset, engine=__version__, renewed=rules, witness=witness)
+    key = partial(commands_key, config)
+    return Detect(stream, rules.ruleset, engine=__version__, renewed=rules, witness=witness, key=key)
 
 
 def _keep(config: Config, opened: ExitStack) -> Role:

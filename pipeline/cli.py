@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Why an alert fired, and whether it still holds; what became of an event, rule by rule."),
     "incidents": ("incidents", "List incidents, show one, acknowledge, resolve, hand over."),
     "silence": ("silence", "Keep some pages quiet for a while, with a reason."),
+    "lists": ("lists", "Change the lists that rules read, within the hour and without a reload."),
     "route": ("route", "Who would get what, when and why; take over Alertmanager's config."),
     "notify-test": ("notify_test", "Send a test message by every channel."),
     "enrol": ("enrol", "Give a host its id and first key; list and revoke hosts."),

@@ -7,6 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from pipeline.settings import CommandedList, RulesSettings
 from rules.document import LIMIT_BYTES
 from rules.faults import Fault
 
@@ -86,3 +87,16 @@ def lists(config: Mapping[str, Sequence[str] | Mapping[str, str]], faults: list[
             continue
         out[name] = tuple(entry for line in lines if (entry := line.split("#")[0].strip()))
     return out
+
+
+def configured(settings: RulesSettings, faults: list[Fault]) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
+    """Return the config's lists, and the names of those that commands change."""
+    named: dict[str, Sequence[str] | Mapping[str, str]] = {}
+    live = set()
+    for name, one in settings.lists.items():
+        if isinstance(one, CommandedList):
+            live.add(name)
+        else:
+            named[name] = one if isinstance(one, list) else {"file": one.file}
+    found = lists(named, faults)
+    return {name: values for name, values in found.items() if name not in live}, frozenset(live)

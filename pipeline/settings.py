@@ -101,10 +101,14 @@ class ListFile(Model):
     file: str = Field(description="one entry a line; `#` begins a comment")
 
 
+class CommandedList(Model):
+    from_: Literal["commands"] = Field(alias="from", description="`tocsin lists` changes it, without a reload")
+
+
 class RulesSettings(Model):
     paths: list[str] = Field(["builtin"], description="`builtin`: the shipped rules; else files or folders")
-    lists: dict[str, list[str] | ListFile] = Field(
-        default_factory=dict, description="what `|expand` reads: values, or {file: one a line}"
+    lists: dict[str, list[str] | ListFile | CommandedList] = Field(
+        default_factory=dict, description="what `|expand` reads: values, {file: one a line}, or {from: commands}"
     )
 
 

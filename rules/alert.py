@@ -50,6 +50,7 @@ class Proof(BaseModel):
     rule_hash: str
     engine: str
     lists: dict[str, str] = Field(default_factory=dict)  # list name -> hash of its content
+    commands: dict[str, int] = Field(default_factory=dict)  # list name -> offset of the command that had set it, or -1
     events: tuple[str, ...] = ()  # contributing event ids, the first and last 500
     count: int = 0  # all contributing events
     digest: str = ""  # hash over all contributing ids

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from rules.event import SCHEMA, Event, Value, rfc3339
+from rules.lists import Used
 
 TEXT_LIMIT = 2_000  # characters of one value that a match carries: it is read by people, and the index has the whole
 
@@ -23,6 +24,7 @@ class Match(msgspec.Struct, frozen=True, tag_field="record", tag="match", omit_d
     received: datetime  # when the collector did
     fields: dict[str, Value]
     old: bool = False  # stood in the log before its source's first start
+    lists: dict[str, Used] = {}  # that change by the hour, as the rule read them
     schema_version: int = SCHEMA
 
 
@@ -39,6 +41,7 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="record", tag="verdict", om
     received: datetime
     fields: dict[str, Value]
     old: bool = False
+    lists: dict[str, Used] = {}  # that change by the hour, as the rule read them
     schema_version: int = SCHEMA
 
 

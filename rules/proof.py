@@ -16,7 +16,7 @@ from rules.match import shown
 from rules.matcher import key_values
 from rules.sigma import Rule
 
-Trees: TypeAlias = Callable[[Rule], Tree]
+Trees: TypeAlias = Callable[[Rule, Event], Tree]  # a list that changes by the hour is the event's
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def single(alert: Alert, rule: Rule, events: Sequence[Event], trees: Trees) -> R
     event = next((one for one in events if one.id in alert.proof.events), None)
     if event is None:
         return Rerun(reasons=(missing(alert.proof.events[:1]),))
-    tree, reasons = _asked(alert, rule, trees), []
+    tree, reasons = _asked(alert, rule, trees(rule, event)), []
     found = judged(rule, tree, event, counted=True)
     if found.unseen is not None:
         reasons.append(f"the rule does not see the event any more: {found.unseen}")
@@ -74,13 +74,13 @@ def single(alert: Alert, rule: Rule, events: Sequence[Event], trees: Trees) -> R
     return Rerun((found,), tuple(_compared(alert, event.fields)), tuple(reasons))
 
 
-def _asked(alert: Alert, rule: Rule, trees: Trees) -> Tree:
+def _asked(alert: Alert, rule: Rule, tree: Tree) -> Tree:
     """A condition's end is proved by `clear`, or by the rule not holding."""
     if alert.step != "resolved" or rule.alerting.kind != "condition":
-        return trees(rule)
+        return tree
     if rule.alerting.clear is not None:
         return clauses("clear", rule.alerting.clear)
-    return No(trees(rule))
+    return No(tree)
 
 
 def _compared(alert: Alert, fields: Fields) -> list[Measure]:

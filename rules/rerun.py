@@ -71,8 +71,7 @@ class _Correlated:
         for rule in self.ruleset.rules:
             if rule.about.id not in wanted or rule.missing:
                 continue
-            tree = self.trees(rule)
-            found = [judged(rule, tree, event) for event in self.events]
+            found = [judged(rule, self.trees(rule, event), event) for event in self.events]
             self._all += found
             pairs = zip(self.events, found, strict=True)
             self._matched[rule.about.id] = [event for event, one in pairs if one.matched]
@@ -119,7 +118,7 @@ class _Correlated:
             return f"it is of another group: {', '.join(f'{name} {event.fields.get(name)!r}' for name in names)}"
         for one in found:
             rule = next(rule for rule in self.ruleset.rules if rule.about.id == one.rule)
-            failed = failing(self.trees(rule), event.fields)
+            failed = failing(self.trees(rule, event), event.fields)
             if one.unseen is not None:
                 return f"{one.title} does not see it: {one.unseen}"
             if failed is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -16,6 +16,15 @@ D = TypeVar("D", bound=Document)
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """The lists that change by the hour, and what it takes to read again the rules that read them (rules/lists.py)."""
+
+    names: frozenset[str] = frozenset()
+    files: tuple[tuple[str, str], ...] = ()  # of those rules, and of filters
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what all other lists hold
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """Everything that was loaded, and everything that was wrong with it."""
 
@@ -25,6 +34,7 @@ class RuleSet:
     faults: tuple[Fault, ...] = ()
     lists: Mapping[str, str] = field(default_factory=dict)  # name -> hash of its content
     refers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # correlation id -> ids, as listed
+    live: Live = Live()
 
     @property
     def errors(self) -> tuple[Fault, ...]:
@@ -39,16 +49,22 @@ class RuleSet:
         return f"{gone[0]!r} is inactive" if gone else None
 
 
-def load(files: Iterable[tuple[str, str]], lists: Mapping[str, Sequence[str]]) -> RuleSet:
-    """Return the rule set of (file name, text) pairs. Never raises: what is wrong is in `faults`, and left out."""
+def load(files: Iterable[tuple[str, str]], lists: Mapping[str, Sequence[str]], live: Collection[str] = ()) -> RuleSet:
+    """Return the rule set of (file name, text) pairs. Never raises: what is wrong is in `faults`, and left out.
+
+    In the place of a list that is `live` its own name stands, so that what a rule means does not change with it.
+    """
     loaded: list[Document] = []
     faults: list[Fault] = []
     reports: list[Report] = []
+    texts: dict[str, str] = {}
+    named = {**lists, **{name: (f"%{name}%",) for name in live}}
     for name, source in files:
         report = Report(name)
-        loaded += sigma.parse(name, source, lists, report)
+        loaded += sigma.parse(name, source, named, report)
         faults += report.faults
         reports.append(report)
+        texts[name] = source
     kept = _distinct(loaded, faults)
     rules = [document for document in kept if isinstance(document, Rule)]
     filters = [document for document in kept if isinstance(document, Filter)]
@@ -57,11 +73,23 @@ def load(files: Iterable[tuple[str, str]], lists: Mapping[str, Sequence[str]]) -
     correlations, refers = _resolved([*rules, *others], faults)
     faults += _unknown(reports, [*rules, *others])
     faults += _inactive([*rules, *filters])
-    hashes = {name: _hash(values) for name, values in lists.items()}
-    return RuleSet(tuple(rules), tuple(correlations), tuple(filters), tuple(sorted(set(faults))), hashes, refers)
+    hashes = {name: hash_of(values) for name, values in lists.items() if name not in live}
+    again = _live(frozenset(live), [*rules, *filters], texts, lists) if live else Live()
+    return RuleSet(tuple(rules), tuple(correlations), tuple(filters), tuple(sorted(set(faults))), hashes, refers, again)
 
 
-def _hash(values: Sequence[str]) -> str:
+def _live(
+    names: frozenset[str],
+    documents: Iterable[Rule | Filter],
+    texts: Mapping[str, str],
+    lists: Mapping[str, Sequence[str]],
+) -> Live:
+    wanted = {one.about.file for one in documents if isinstance(one, Filter) or one.lists & names}
+    return Live(names, tuple((name, text) for name, text in texts.items() if name in wanted), lists)
+
+
+def hash_of(values: Sequence[str]) -> str:
+    """Return the hash of a list's content."""
     return hashlib.blake2b("\n".join(values).encode(), digest_size=16).hexdigest()
 
 
@@ -126,7 +154,7 @@ def _unknown(reports: Sequence[Report], documents: Sequence[Document]) -> Iterat
 def _meaning(correlation: Correlation, inner: Sequence[str]) -> Correlation:
     """A correlation means something else when what it refers to does."""
     about = correlation.about
-    return replace(correlation, about=replace(about, meaning=_hash((about.meaning, *inner))))
+    return replace(correlation, about=replace(about, meaning=hash_of((about.meaning, *inner))))
 
 
 def _fault(document: Document, what: str, *, warning: bool = False) -> Fault:
@@ -143,7 +171,7 @@ def _filtered(rules: Sequence[Rule], filters: Sequence[Filter], faults: list[Fau
         meant = rules if one.rules is None else [names[name] for name in one.rules if name in names]
         for rule in _covered(one, meant, faults):
             old = out[rule.about.id]
-            meaning = _hash((old.about.meaning, one.about.meaning))
+            meaning = hash_of((old.about.meaning, one.about.meaning))
             out[rule.about.id] = replace(
                 old,
                 about=replace(old.about, meaning=meaning),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from rules.alert import Alert, Proof, Rule, Step, alert_id
 from rules.correlation import LATENESS
 from rules.episode import Episode
 from rules.evaluate import fields_of
-from rules.event import Fields, Value
+from rules.event import Fields, Scalar, Value
 from rules.match import Match, Verdict
 from rules.predicate import And, Compare, Field, Not, Or, Predicate
 from rules.ruleset import RuleSet
@@ -19,6 +19,11 @@ from rules.sigma import Rule as SigmaRule
 
 Cause: TypeAlias = Match | Verdict
 Document: TypeAlias = SigmaRule | Correlation
+
+
+class _Lists(TypedDict):
+    lists: dict[str, str]
+    commands: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +57,33 @@ class Teller:
 
     def _proof(self, document: Document, cause: Cause) -> Proof:
         if isinstance(document, Correlation):
-            read = self._hashes(self.reads.get(document.about.id, frozenset()))
-            return Proof(rule_hash=document.about.meaning, engine=self.engine, lists=read)
+            read = self.reads.get(document.about.id, frozenset())
+            return Proof(rule_hash=document.about.meaning, engine=self.engine, **self._read(read, cause))
         return Proof(
             rule_hash=document.about.meaning,
             engine=self.engine,
-            lists=self._hashes(document.lists),
             events=(cause.event,),
             count=1,
-            values=_measured(document.predicate, cause.fields),
+            values=_measured(document.predicate, cause.fields) | _behind(cause),
             fields=tuple(sorted(fields_of(document.predicate))),
+            **self._read(document.lists, cause),
         )
 
-    def _hashes(self, names: frozenset[str]) -> dict[str, str]:
-        return {name: self.lists[name] for name in sorted(names) if name in self.lists}
+    def _read(self, names: frozenset[str], cause: Cause) -> _Lists:
+        """Return the lists' hashes, and for those that change by the hour who had set them: as the cause read them."""
+        hashes = {name: self.lists[name] for name in sorted(names) if name in self.lists}
+        used = {name: one for name, one in cause.lists.items() if name in names}
+        return {
+            "lists": hashes | {name: one.hash for name, one in used.items()},
+            "commands": {name: one.offset for name, one in used.items()},
+        }
 
     def episode(
         self, correlation: Correlation, step: Step, cause: Cause, key: dict[str, Value], episode: Episode
     ) -> Alert:
         """Return the alert of a correlation's episode, with its window, its measure and its contributors."""
         asks = correlation.correlating
-        values: dict[str, Value] = {"value": episode.value}
+        values: dict[str, Value] = {"value": episode.value, **_behind(cause)}
         values.update(asks.limits.ops if asks.limits else ())
         alert = self.alert(correlation, step, cause, key, episode.first)
         proof = alert.proof.model_copy(
@@ -118,6 +129,12 @@ def joint(document: Document, fields: Fields) -> dict[str, Value]:
     """Return what tells the alert's incident from others, where its rule shares incidents with other rules."""
     shared = document.alerting.incident
     return {"name": shared.name, **{name: fields.get(name) for name in shared.key}} if shared else {}
+
+
+def _behind(cause: Cause) -> dict[str, Value]:
+    """Say which lists may have been newer than what the cause was judged by."""
+    names: list[Scalar] = [name for name, one in cause.lists.items() if one.behind]
+    return {"tocsin.lists.behind": names} if names else {}
 
 
 def _measured(predicate: Predicate, fields: Fields) -> dict[str, Value]:

@@ -60,7 +60,7 @@ def _explained(name: str, config: Config, archive: Archive, log: Log) -> Iterato
     event = None if alerts else archive.event(name)
     if not alerts and event is None:
         alerts = _elsewhere(name, archive, log)
-    rules = loaded(config)
+    rules = loaded(config, log.stream)
     if event is not None:
         yield from _event(event, rules, archive, log)
         return

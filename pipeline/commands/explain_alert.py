@@ -12,7 +12,7 @@ from pipeline.commands.explain_sources import Loaded
 from rules.alert import Alert
 from rules.event import Event, rfc3339
 from rules.explain import Reading
-from rules.predicate import Or
+from rules.predicate import And, Or
 from rules.proof import Judged, altered
 from rules.rerun import below, rerun
 
@@ -23,6 +23,7 @@ def of_alert(alerts: Sequence[Alert], loaded: Loaded, archive: Archive) -> Itera
     yield _head(alert, alerts)
     yield from _differences(alert, loaded)
     events = _events(alert, loaded, archive)
+    loaded.pinned = alert.proof.commands if alert.proof.window_start is None else {}
     found = rerun(alert, loaded.ruleset, events, loaded.tree)
     counted = {judged.event for judged in found.judged if judged.counted}
     for judged in found.judged:
@@ -31,8 +32,9 @@ def of_alert(alerts: Sequence[Alert], loaded: Loaded, archive: Archive) -> Itera
     yield from _altered(alert, events)
     for one in found.measures:
         yield {"what": "measure", "name": one.name, "then": one.then, "now": one.now, "asked": one.asked}
-    verdict = "holds" if found.holds else "does not hold any more"
-    yield {"what": "conclusion", "holds": found.holds, "verdict": verdict, "because": list(found.reasons)}
+    reasons = [*loaded.unknown(alert), *found.reasons]
+    verdict = "does not hold any more" if reasons else "holds"
+    yield {"what": "conclusion", "holds": not reasons, "verdict": verdict, "because": reasons}
 
 
 def chosen(alerts: Sequence[Alert]) -> Alert:
@@ -65,6 +67,7 @@ def _head(alert: Alert, alerts: Sequence[Alert]) -> Row:
         "engine": proof.engine,
         "rule_hash": proof.rule_hash,
         "lists": proof.lists,
+        "commands": proof.commands,
     }
 
 
@@ -81,7 +84,11 @@ def _differences(alert: Alert, loaded: Loaded) -> Iterator[Row]:
     pairs: list[tuple[str, str | None, str | None]] = [
         ("rule", proof.rule_hash, meanings.get(alert.rule.id)),
         ("engine", proof.engine, __version__),
-        *((f"list {name}", then, ruleset.lists.get(name)) for name, then in proof.lists.items()),
+        *(
+            (f"list {name}", then, ruleset.lists.get(name))
+            for name, then in proof.lists.items()
+            if name not in proof.commands
+        ),
     ]
     for of, then, now in pairs:
         if then != now:
@@ -97,7 +104,9 @@ def _events(alert: Alert, loaded: Loaded, archive: Archive) -> list[Event]:
     if proof.count <= len(proof.events):
         return named
     wanted = below(loaded.ruleset, alert.rule.id)
-    asked = Or(tuple(rule.predicate for rule in loaded.ruleset.rules if rule.about.id in wanted))
+    live = loaded.ruleset.live.names
+    rules = [rule for rule in loaded.ruleset.rules if rule.about.id in wanted]
+    asked = Or(tuple(And(()) if rule.lists & live else rule.predicate for rule in rules))
     more = {one.id: one for one in archive.matching(asked, start, end) if start < one.time <= end}
     more.update((one.id, one) for one in named)
     return sorted(more.values(), key=lambda one: (one.time, one.id))

@@ -60,7 +60,7 @@ def _skipped(rule: Rule, event: Event) -> str | None:
 
 def _judged(rule: Rule, event: Event, loaded: Loaded) -> Row:
     row: Row = {"what": "rule", "rule": rule.about.id, "title": rule.about.title}
-    failed = failing(loaded.tree(rule), event.fields)
+    failed = failing(loaded.tree(rule, event), event.fields)
     absent = [name for name in rule.alerting.key if event.fields.get(name) is None]
     if rule.alerting.kind == "condition" and absent:
         return {**row, "outcome": "says nothing", "because": f"its key {', '.join(absent)} is not in the event"}

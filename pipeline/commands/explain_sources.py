@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from typing import Final
 
 from notifiers.entry import Entry
 from notifiers.ledger import Ledger
@@ -12,41 +15,82 @@ from notifiers.policy import Policy
 from pipeline import app, rulesets
 from pipeline.archive import Archive
 from pipeline.commands.people import policy
+from pipeline.keys import commands_key
+from pipeline.lists import History, history
 from pipeline.roles.incident_log import entries
+from pipeline.roles.live import CREATED, received
 from pipeline.settings import Config
+from pipeline.state import StateError
 from pipeline.streams import Stream, StreamUnavailable
 from pipeline.streams.whole import own_group
+from rules.alert import Alert
+from rules.event import Event
 from rules.explain import Tree, tree_of
 from rules.faults import Fault
+from rules.lists import Reading, Timeline, read_again
 from rules.ruleset import RuleSet
 from rules.sigma import Rule
+
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class Loaded:
-    """The rule set, with what its files say, for the names of selections."""
+    """The rule set, with what its files say, for the names of selections, and the lists that commands changed.
+
+    `pinned` are the commands by which an alert's own lists were read: it may have been judged without a newer one.
+    """
 
     ruleset: RuleSet
     texts: Mapping[str, str]
     lists: Mapping[str, Sequence[str]]
-    _trees: dict[str, Tree] = field(init=False, default_factory=dict)
+    history: History | None = None
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    _trees: dict[tuple[str, ...], Tree] = field(init=False, default_factory=dict)
 
-    def tree(self, rule: Rule) -> Tree:
-        """Return the rule's clauses, read from its text once."""
-        known = self._trees.get(rule.about.id)
+    def tree(self, rule: Rule, event: Event) -> Tree:
+        """Return the rule's clauses, read from its text once, with its lists as they were when the event came."""
+        live = {name: self.reading(name, event) for name in sorted(rule.lists & self.ruleset.live.names)}
+        place = (rule.about.id, *(one.hash for one in live.values()))
+        known = self._trees.get(place)
         if known is None:
+            held = {name: one.values for name, one in live.items()}
+            judged = next(iter(read_again(self.ruleset, [rule], held)), rule) if live else rule
             source = self.texts.get(rule.about.file)
             filters = [one for one in self.ruleset.filters if not one.missing]
-            known = self._trees[rule.about.id] = tree_of(rule, source, self.lists, filters)
+            known = self._trees[place] = tree_of(judged, source, {**self.lists, **held}, filters)
         return known
 
+    def reading(self, name: str, event: Event) -> Reading:
+        """Return what a list held for an event; nothing where that is not known, which `unknown` tells."""
+        timeline = self.history.timeline(name) if self.history is not None else Timeline()
+        moment = received(event.fields.get(CREATED), _LAST)
+        moment = event.time if moment == _LAST else moment
+        pinned = timeline.at(self.pinned[name], moment) if name in self.pinned else None
+        return pinned or timeline.as_of(moment)
 
-def loaded(config: Config) -> Loaded:
-    """Return the rules as the config names them now; faults are `tocsin check`'s to tell."""
+    def unknown(self, alert: Alert) -> list[str]:
+        """Return, in sentences, which of an alert's lists cannot be read as they were."""
+        out: list[str] = []
+        for name, offset in alert.proof.commands.items():
+            timeline = self.history.timeline(name) if self.history is not None else None
+            found = timeline.at(offset, alert.received) if timeline is not None else None
+            if found is None:
+                out.append(f"what list {name} held by the command at {offset} of audit.commands is not known any more")
+        return out
+
+
+def loaded(config: Config, stream: Stream | None) -> Loaded:
+    """Return the rules as the config names them now; faults are `tocsin check`'s to tell. Where rules read lists that
+    commands change, those come from the stream."""
     faults: list[Fault] = []
-    named = {name: one if isinstance(one, list) else {"file": one.file} for name, one in config.rules.lists.items()}
     texts = dict(rulesets.sources(config.rules.paths, faults))
-    return Loaded(app.open_rules(config), texts, rulesets.lists(named, faults))
+    ruleset = app.open_rules(config)
+    out = Loaded(ruleset, texts, rulesets.configured(config.rules, faults)[0])
+    if ruleset.live.files and stream is not None:
+        with suppress(StreamUnavailable, StateError):  # then it is told that they are not known
+            out.history = history(stream, commands_key(config))
+    return out
 
 
 class Log:

@@ -23,6 +23,11 @@ def _alert(row: Row) -> Iterator[str]:
     yield f"  {said}; urgency {row['urgency']}; key {_pairs(row['key'])}"
     if "engine" in row:
         yield f"  {row['events']} events, engine {row['engine']}, rule {str(row['rule_hash'])[:12]}"
+    commands, hashes = row.get("commands"), row.get("lists")
+    if isinstance(commands, dict) and isinstance(hashes, dict):
+        for name, offset in commands.items():
+            by = f"the command at {offset} of audit.commands" if offset >= 0 else "no command yet"
+            yield f"  list {name} as set by {by}, {hashes[name][:12]}"
     window = row.get("window")
     if isinstance(window, dict):
         yield f"  window: after {window['after']}, until {window['until']}"

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from pipeline.records import Command, tick
 from pipeline.roles.correlate import Correlate, dead_letter, gone
 from pipeline.roles.heartbeats import there
+from pipeline.roles.live import CREATED, LiveRules
 from pipeline.roles.outbox import Outbox
 from pipeline.roles.witnessing import Witnessing, refused_letter
 from pipeline.streams import (
@@ -27,7 +29,8 @@ from pipeline.streams import (
     StreamUnavailable,
 )
 from pipeline.witness import WITNESSED
-from rules.event import Event, instant
+from rules.event import Event, Fields, instant
+from rules.lists import Used, fixed
 from rules.match import Marker, Match, Record, Verdict, encode, shown
 from rules.matcher import Hit, Matcher, key_values
 from rules.ruleset import RuleSet
@@ -39,6 +42,8 @@ SHARED_WAIT_SECONDS = 0.05  # where other workers' matches are waited for, too
 _TICK = b'"tocsin.record":"tick"'
 SECOND = timedelta(seconds=1)
 VERDICTS_KEPT = 200_000
+_ALSO = (*WITNESSED, CREATED)
+_NONE: Mapping[str, Used] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Detect:
     """A Role. Matching keeps nothing but the last verdicts; correlating is Correlate's.
 
     `renewed` is asked before each round whether there is another rule set. What the witness refuses is not judged.
+    `key` is what commands are signed with: it is asked for where a rule reads a list that commands change.
     """
 
     name = "detect"
@@ -69,10 +75,12 @@ class Detect:
         engine: str,
         renewed: Callable[[datetime], Loaded | None] = _unchanged,
         witness: Witnessing | None = None,
+        key: Callable[[], bytes] = bytes,
     ) -> None:
         self._stream = stream
         self._renewed = renewed
         self._witness = witness
+        self._live = LiveRules(stream, key, _ALSO)
         self._equip(ruleset)
         self._correlate = Correlate(stream, ruleset, engine=engine)
         self._partitions: dict[int, _Partition] = {}
@@ -94,8 +102,10 @@ class Detect:
 
     def _equip(self, ruleset: RuleSet) -> None:
         self._ruleset = ruleset
-        self._matcher = Matcher(ruleset, WITNESSED)
+        self._live.equip(ruleset)
+        self._matcher = Matcher(fixed(ruleset), _ALSO if self._live else WITNESSED)
         self._said = self._matcher.wanted(WITNESSED)
+        self._created = self._matcher.wanted((CREATED, "tocsin.record")) if self._live else None
 
     def close(self) -> None:
         """The stream is the caller's."""
@@ -111,6 +121,8 @@ class Detect:
             self._outbox.append(COMMANDS, [Message(loaded.command.person, value)])
 
     def _match(self, now: datetime) -> bool:
+        if self._live:
+            self._outbox.append(STATE, self._live.open(now))
         batch = self._read()
         moved = self._own(batch, now)
         missing = {place: count for place, count in self._unjudged(batch).items() if count}
@@ -190,14 +202,40 @@ class Detect:
     def _judge(self, messages: Sequence[Stored], now: datetime) -> None:
         records: list[Record] = []
         refused: list[Message] = []
+        taken: list[tuple[object, Stored]] = []
         for message in messages:
             try:
-                records += self._judged(message, refused, now)
+                event = self._admitted(message, refused, now)
+                if event is not None:
+                    records += self._told(*self._matcher.match_read(event, message.value), message)
+                    taken.append((event, message))
             except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
                 refused.append(dead_letter("detect", message, error, now))
+        if self._live and taken:
+            records = self._judge_live(taken, records, refused, now)
         records += self._markers(messages, now, always=bool(records))
         self._outbox.append(DEADLETTER, refused)
         self._outbox.append(MATCHES, [Message("", encode(record)) for record in records])
+
+    def _judge_live(
+        self, taken: Sequence[tuple[object, Stored]], records: list[Record], refused: list[Message], now: datetime
+    ) -> list[Record]:
+        """Judge by the rules that wait for audit.commands; what the others found waits for nobody."""
+        if not self._live.caught_up(now, patient=False):
+            self._outbox.append(MATCHES, [Message("", encode(record)) for record in records])
+            with suppress(StreamUnavailable):  # then it goes with the rest of the batch
+                self._outbox.flush()
+            records = []
+            self._live.caught_up(now, patient=True)
+        self._outbox.append(STATE, self._live.unsaved())
+        assert self._created is not None
+        for event, message in taken:
+            try:
+                for hits, fields, lists in self._live.hits(event, self._created(event)[0], message):
+                    records += self._told(hits, fields, message, lists)
+            except Exception as error:  # as above
+                refused.append(dead_letter("detect", message, error, now))
+        return records
 
     def _testify(self, now: datetime) -> None:
         """Write what the witness found, then how far it saw."""
@@ -205,20 +243,26 @@ class Detect:
             self._outbox.append(EVENTS, self._witness.told(now))
             self._outbox.append(STATE, self._witness.snapshot(now))
 
-    def _judged(self, message: Stored, refused: list[Message], now: datetime) -> list[Record]:
+    def _admitted(self, message: Stored, refused: list[Message], now: datetime) -> object | None:
+        """Return the record, decoded as far as all need it, or None where the witness refuses it."""
         event = self._matcher.read(message.value)
         if self._witness is not None:
             doubt = self._witness.refusal(message, self._said(event))
             if doubt is not None:
                 refused.append(refused_letter(message, doubt, now))
-                return []
-        hits, fields = self._matcher.match_read(event, message.value)
+                return None
+        return event
+
+    def _told(
+        self, hits: Sequence[Hit], fields: Fields, message: Stored, lists: Mapping[str, Used] = _NONE
+    ) -> Sequence[Record]:
         if not hits:
-            return []
+            return ()
         if fields.get("tocsin.record", "event") != "event":
             return list(there(hits, fields, message, self._verdicts))
         event = Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)
-        return [record for hit in hits if (record := self._record(hit, event, message)) is not None]
+        found = [self._record(hit, event, message) for hit in hits]
+        return [replace(one, lists=dict(lists)) if lists else one for one in found if one is not None]
 
     def _record(self, hit: Hit, event: Event, message: Stored) -> Record | None:
         about, alerting = hit.rule.about, hit.rule.alerting

@@ -215,7 +215,7 @@ def alerts_of(rules: RuleSet, events: Sequence[Event]) -> list[Alert]:
     return [one for one in out if one.step == "settled" and one.rule.title == "corr"]
 
 
-def trees(one: Rule) -> Tree:
+def trees(one: Rule, _event: Event) -> Tree:
     return tree_of(one)
 
 
