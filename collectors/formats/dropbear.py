@@ -1,104 +1,77 @@
-"""Dropbear (svr-auth*.c, svr-session.c) and OpenSSH's sftp-server."""
+"""Dropbear (svr-auth.c, svr-authpasswd.c, svr-authpam.c, svr-authpubkey.c, svr-session.c; 0.48 to 2025.88)."""
+
+# ruff: noqa: E501  a row is a message: it is read more easily whole
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
-from collectors.formats.address import source
-from rules.event import Value
+from collectors.formats.sayings import AUTH, NETWORK, SESSION, Fields, Saying, reader
 
-Fields = dict[str, Value]
 _STAMPED: Final = re.compile(r"\[\d{1,10}\] [A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d ", re.ASCII)
-_PEER: Final = re.compile(r"(.*) from <?([^\s<>]+?)(?::(\d{1,5}))?>?$", re.ASCII | re.DOTALL)
-_QUOTED: Final = re.compile(r"'(.*)'", re.DOTALL)
-_EXIT: Final = re.compile(
-    r"Exit before auth(?: from <([^\s<>]+?):(\d{1,5})>)?(?:: | )?(?:\(user '(.*)', (\d{1,5}) fails\))?", re.ASCII
+_PEER: Final = r"<?\[?(?P<host>[^\s<>\[\]]+?)\]?(?::(?P<port>\d{1,5}))?>?"
+_FROM: Final = rf"(?: from {_PEER})?"
+_USER: Final = r"'(?:is invalid|(?P<user>.*))'"  # "is invalid" is dropbear's own word for a name that it will not log
+_FAILS: Final = r"\(user '(?P<user>.*?)', \d{1,5} fails\)"
+
+
+def _login(start: str, rest: str, outcome: str = "failure") -> Iterator[Saying]:
+    """Give the message as it is since 2011.54, and as it was before: with a small letter first."""
+    for first in (start[0], start[0].lower()):
+        yield Saying(first + start[1:], rest, AUTH, "ssh_login", outcome)
+
+
+_LOGINS: Final = (
+    *_login("Password auth succeeded for ", rf"{_USER}{_FROM}", "success"),
+    *_login("PAM password auth succeeded for ", rf"{_USER}{_FROM}", "success"),
+    *_login("Pubkey auth succeeded for ", rf"{_USER} with (?:[^']*key )?(?P<key>[^']*?){_FROM}", "success"),
+    *_login("Auth succeeded with blank password for ", rf"{_USER}{_FROM}", "success"),
+    *_login("Bad password attempt for ", rf"{_USER}{_FROM}"),
+    *_login("Bad PAM password attempt for ", rf"{_USER}{_FROM}"),
+    *_login("Login attempt for nonexistent user", rf"(?: {_USER})?{_FROM}"),
+    *_login("Login attempt with wrong user ", rf"'?(?P<user>.*?)'?{_FROM}"),
+    *_login("Max auth tries reached - user ", rf"{_USER}{_FROM}"),
+    *_login(
+        "User ",
+        rf"{_USER} (?P<why>has invalid shell, rejected|has blank password, rejected|pubkey file has bad permissions){_FROM}",
+    ),
+    *_login("User account ", rf"{_USER} (?P<why>is locked){_FROM}"),
+    *_login("Root login rejected", rf"{_FROM}"),
+    *_login("Bad signature ", rf"from {_PEER}"),
 )
-_SFTP: Final = re.compile(r"session (opened|closed) for local user (.*) from \[([^\]]*)\]$")
-_SFTP_VERBS: Final = frozenset(
-    {"open", "close", "remove", "rename", "mkdir", "rmdir", "opendir", "closedir", "symlink", "set", "hardlink", "copy"}
+_CONNECTIONS: Final = (
+    Saying("Child connection from ", _PEER, NETWORK, "ssh_connection"),
+    Saying("child connection from ", _PEER, NETWORK, "ssh_connection"),
+    Saying("Exit before auth ", rf"from {_PEER}: (?:{_FAILS}: )?(?P<why>.*)", AUTH, "ssh_disconnected", "failure"),
+    Saying("Exit before auth ", rf"{_FAILS}: (?P<why>(?:.*?){_FROM})", AUTH, "ssh_disconnected", "failure"),
+    Saying("Exit before auth: ", r"(?P<why>.*)", AUTH, "ssh_disconnected", "failure"),
+    Saying("exit before auth ", rf"{_FAILS}: (?P<why>(?:.*?){_FROM})", AUTH, "ssh_disconnected", "failure"),
+    Saying("exit before auth: ", r"(?P<why>.*)", AUTH, "ssh_disconnected", "failure"),
+    Saying(
+        "Exit ", rf"\((?P<user>[^()]*)\)(?: from {_PEER})?: (?P<why>.*)", SESSION, "ssh_session_closed", types="end"
+    ),
+    Saying(
+        "exit after auth ",
+        rf"\((?P<user>[^()]*)\)(?: from {_PEER})?: (?P<why>.*)",
+        SESSION,
+        "ssh_session_closed",
+        types="end",
+    ),
+    Saying("Failed listening on ", r"(?P<why>.*)", "process", "ssh_server_failed", "failure", "error"),
 )
+_read: Final = reader("dropbear", (*_LOGINS, *_CONNECTIONS))
 
 
 def read(message: str) -> Fields | None:
     """Return what one message of dropbear says."""
     stamp = _STAMPED.match(message)
-    body = message[stamp.end() :] if stamp else message
-    low = body[:64].lower()
-    if low.startswith("exit before auth"):
-        return _exit(body)
-    for literal, action, outcome in _SAYINGS:
-        if literal in low:
-            return _said(body, action, outcome)
-    return None
-
-
-_SAYINGS: Final = (
-    ("auth succeeded for ", "ssh_login", "success"),
-    ("password attempt for ", "ssh_login", "failure"),
-    ("login attempt for nonexistent user", "ssh_login", "failure"),
-    ("max auth tries reached", "ssh_login", "failure"),
-    ("login attempt with wrong user", "ssh_login", "failure"),
-    ("has invalid shell, rejected", "ssh_login", "failure"),
-    ("has blank password, rejected", "ssh_login", "failure"),
-    ("root login rejected", "ssh_login", "failure"),
-    ("child connection from ", "ssh_connection", "unknown"),
-)
-
-
-def _said(body: str, action: str, outcome: str) -> Fields:
-    category = ["network"] if action == "ssh_connection" else ["authentication"]
-    fields = _base(action, outcome, category)
-    peer = _PEER.match(body)
-    if peer is not None:
-        source(fields, peer[2], peer[3])
-    user = _QUOTED.search(peer[1] if peer else body)
-    if user is not None:
-        fields["user.name"] = user[1]
-    if action == "ssh_login":
-        fields["system.auth.ssh.method"] = "publickey" if body.startswith(("Pubkey", "pubkey")) else "password"
-    return fields
-
-
-def _exit(body: str) -> Fields:
-    fields = _base("ssh_disconnected", "failure", ["authentication"])
-    found = _EXIT.match(body)
-    if found is not None and found[1]:
-        source(fields, found[1], found[2])
-    if found is not None and found[3] is not None:
-        fields["user.name"] = found[3].partition("', ")[0]
-    peer = _PEER.match(body)
-    if peer is not None and "source.ip" not in fields:
-        source(fields, peer[2], peer[3])
-    return fields
-
-
-def _base(action: str, outcome: str, category: list[str]) -> Fields:
-    return {
-        "event.module": "dropbear",
-        "event.dataset": "system.auth",
-        "event.category": [*category],
-        "event.type": ["info"],
-        "event.action": action,
-        "event.outcome": outcome,
-    }
-
-
-def read_sftp(message: str) -> Fields | None:
-    """Return what sftp-server says: a session by whom and from where, or what was done to which file."""
-    found = _SFTP.match(message)
-    fields: Fields = {"event.module": "sshd", "event.dataset": "system.auth", "event.outcome": "success"}
-    if found is not None:
-        fields["event.category"] = ["session"]
-        fields["event.action"] = f"sftp_session_{found[1]}"
-        fields["user.name"] = found[2]
-        source(fields, found[3])
+    fields = _read(message[stamp.end() :] if stamp else message)
+    if fields is None or fields["event.action"] != "ssh_login":
         return fields
-    verb, _, rest = message.partition(" ")
-    if verb not in _SFTP_VERBS or '"' not in rest:
-        return None
-    fields["event.category"] = ["file"]
-    fields["event.action"] = f"sftp_{verb}"
-    fields["file.path"] = rest.partition('"')[2].partition('"')[0]
+    low = message.lower()
+    fields["system.auth.ssh.method"] = "publickey" if "pubkey" in low[:64] or "signature" in low[:64] else "password"
+    if "root login rejected" in low[:64]:
+        fields["user.name"] = "root"
     return fields

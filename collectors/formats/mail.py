@@ -15,10 +15,20 @@ _LOGIN: Final = re.compile(
 )
 # "pam(user,1.2.3.4,<session>): why": the name may hold commas and brackets, the address may not.
 _VERDICT: Final = re.compile(
-    r"(pam|sql|ldap|passwd-file|passwd|shadow|checkpassword|static|lua|oauth2|bsdauth|imap|dict|userdb|passdb|cache)"
-    r"\((.*?)(?:,([0-9A-Fa-f.:]{2,45}))(?:,(?:<[^>]*>)?)?\): (.*)$",
+    r"([a-z][\w-]{1,24})\((.*?)(?:,([0-9A-Fa-f.:]{2,45}))(?:,(?:<[^>]*>)?)?\): (.*)$", re.DOTALL
+)
+# "imap(alice)<pid><session>: Disconnected: Logged out in=1 out=2": the end of what a login began.
+_ENDED: Final = re.compile(
+    r"(imap|pop3|managesieve|submission|lmtp)\((.*?)(?:,([0-9A-Fa-f.:]{2,45}))?\)"
+    r"(?:<\d{1,10}>)?(?:<[^<>]*>)?: (?:Info: )?"
+    r"((?:Disconnected|Logged out|Connection closed|Server shutting down|Timeout|Killed)\b.*)$",
     re.DOTALL,
 )
+_BAD: Final = re.compile(
+    r"unknown user|mismatch|fail|invalid|disabled|expired|denied|not allowed|refus|locked|not known",
+    re.IGNORECASE,
+)
+_GOOD: Final = ("Login successful", "auth succeeded", "Credentials:", "allow_nets")
 _FAILED: Final = (
     "auth failed",
     "disallowed plaintext",
@@ -26,6 +36,7 @@ _FAILED: Final = (
     "disallowed cleartext",
     "auth_failed",
     "Auth process broken",
+    "Maximum number of connections",
 )
 # The name is the attacker's, and may itself say what looks like pairs: the last address is the server's own word.
 _RIP: Final = re.compile(r".*\brip=([^,\s]+)", re.DOTALL)
@@ -41,14 +52,21 @@ def read(message: str) -> Fields | None:
     found = _LOGIN.match(body)
     if found is not None:
         return _login(found[1], found[2])
+    if (ended := _ENDED.match(body)) is not None:
+        return _ended(*ended.groups())
     if body.startswith(("auth", "conn ")) or body[:32].partition("(")[0] in _DATABASES:
         return _database(body)
     return _login("", body) if ", rip=" in body and body.startswith(_LOGIN_WORDS) else None
 
 
 _DATABASES: Final = frozenset(
-    {"pam", "sql", "ldap", "passwd-file", "passwd", "shadow", "checkpassword", "static", "lua", "oauth2", "bsdauth"}
-)
+    {
+        "pam", "sql", "ldap", "passwd-file", "passwd", "shadow", "checkpassword", "static", "lua", "oauth2", "bsdauth",
+        "imap", "dict", "policy", "cache", "passdb", "userdb", "plain", "login", "cram-md5", "digest-md5", "apop",
+        "scram-sha-1", "scram-sha-256", "gssapi", "gss-spnego", "ntlm", "external",
+        "xoauth2", "oauthbearer", "anonymous",
+    }
+)  # fmt: skip
 _LOGIN_WORDS: Final = (
     "Login",
     "Disconnected",
@@ -65,7 +83,7 @@ def _login(protocol: str, said: str) -> Fields:
     """Login: user=<alice>, method=PLAIN, rip=...; Disconnected (auth failed, 3 attempts in 4 secs): user=<...>, ..."""
     said = said.removeprefix("Info: ")
     why = said.partition(": user=<" if ": user=<" in said else ", rip=" if ", rip=" in said else ": rip=")[0]
-    success = said.startswith("Login: ")
+    success = said.startswith(("Login: ", "Logged in: "))
     failed = any(word in why for word in _FAILED)
     category = ["authentication", "session"] if success else ["authentication"] if failed else ["network"]
     fields = _base(
@@ -76,6 +94,16 @@ def _login(protocol: str, said: str) -> Fields:
     _pairs(said[len(why) :], fields)
     if not success:
         fields["event.reason"] = why
+    return fields
+
+
+def _ended(protocol: str, user: str, host: str | None, why: str) -> Fields:
+    fields = _base(f"{protocol}_session_ended", "unknown", ["session"])
+    fields["event.type"] = ["end"]
+    fields["user.name"] = user
+    fields["event.reason"] = why
+    if host is not None:
+        source(fields, host)
     return fields
 
 
@@ -96,9 +124,11 @@ def _database(body: str) -> Fields | None:
     if found is None:
         return None
     database, user, host, why = found.groups()
-    failed = not why.startswith(("Login successful", "auth succeeded", "Credentials:", "allow_nets"))
-    fields = _base("mail_login", "failure" if failed else "success", ["authentication"])
-    fields["user.name"] = user
+    good = why.startswith(_GOOD)
+    outcome = "success" if good else "failure" if _BAD.search(why[:256]) else "unknown"
+    fields = _base("mail_login", outcome, ["authentication"])
+    if user != "?":
+        fields["user.name"] = user
     fields["dovecot.database"] = database
     fields["event.reason"] = why
     source(fields, host)

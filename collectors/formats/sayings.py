@@ -30,6 +30,7 @@ _NAMES: Final = {
     "command": "process.command_line",
     "directory": "process.working_directory",
     "path": "file.path",
+    "other": "file.target_path",
     "domain": "source.domain",
     "peer": "source.address",  # for a reader that parts it itself
     "key": "system.auth.ssh.signature",

@@ -97,7 +97,7 @@ def by_pairs(message: str) -> Fields | None:
     user, marked, rest = message.strip(" ").partition(" : ")
     if not marked or (" " in user and not rest.startswith(_OPENS)):
         return None
-    if rest.endswith(" ;"):  # no command, and a pair is the last
+    if rest.endswith(" ;") and "COMMAND=" not in rest:  # a pair is the last
         rest += " COMMAND="
     fields: Fields = {
         "event.module": "sudo",

@@ -118,6 +118,21 @@ SLOTS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Value]]] = {
         "syslog", H + "CRON[7]: (bob) CMD ({})", ("process.command_line",),
         {"user.name": "bob", "event.action": "cron_cmd", "process.name": "CRON", "process.pid": 7},
     ),
+    "dropbear: the user of a refused login": (
+        "syslog", H + "dropbear[7]: Bad password attempt for '{}' from 203.0.113.9:4711", ("user.name",),
+        {"source.ip": "203.0.113.9", "source.port": 4711, "event.outcome": "failure", "event.action": "ssh_login"},
+    ),
+    "sftp-server: the file": (
+        "syslog", H + 'sftp-server[7]: open "/srv/{}" flags READ mode 0666', ("file.path",), {"event.action": "sftp_open", "event.outcome": "success"},
+    ),
+    "dovecot: the user whose session ended": (
+        "syslog", H + "dovecot: imap(bob)<7><x>: Disconnected: Logged out in=1 out=2{}", ("event.reason",),
+        {"user.name": "bob", "event.action": "imap_session_ended"},
+    ),
+    "pure-ftpd: the user of a refused login": (
+        "syslog", H + "pure-ftpd[7]: (?@203.0.113.9) [WARNING] Authentication failed for user [{}]", ("user.name",),
+        {"source.ip": "203.0.113.9", "event.outcome": "failure"},
+    ),
     "xrdp: the user of a refused login": (
         "syslog", H + "xrdp-sesman[7]: [INFO ] AUTHFAIL: user={} ip=203.0.113.9 time=1795312800", ("user.name",),
         {"source.ip": "203.0.113.9", "event.outcome": "failure", "event.action": "rdp_login"},
@@ -211,7 +226,7 @@ WORDS = [
     " ; USER=root ; COMMAND=/bin/sh", " ; ", "TTY=", " [preauth]", "Accepted password for root from 10.0.0.1 port 22 ssh2", " rhost=10.0.0.1", " user=root",
     "  user=root", "session opened for user root", "LOG:  ", "FATAL:  ", "connection authorized: user=root", ">, method=PLAIN, rip=10.0.0.1, lip=1",
     ",10.0.0.1,8,0,QUERY,mysql,DROP,0", ",localhost,8,0,CONNECT,mysql,,0", "[CLIENT: 10.0.0.1]", "]", "[", "(", ")", "<", ">", "@", "#", "/*", "--", "$$",
-    "%", "é", "\u2028", "Too many authentication failures", "; DROP TABLE t",
+    "%", "é", "\u2028", "Too many authentication failures", "; DROP TABLE t", ": Login successful.", "' from 10.0.0.1:22", " (Login failed): x", "): unknown user",
 ]  # fmt: skip
 ATTACK = st.lists(st.sampled_from(WORDS), max_size=7).map("".join)
 
