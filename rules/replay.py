@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rules.episode import Track
+from rules.episode import Episode, Track, meeting
 from rules.evaluate import compiled
 from rules.event import Fields, Value
 from rules.groups import feeds, group_of, measured, state_key
@@ -33,29 +33,45 @@ class _History:
 
     track: Track
     seen: list[Seen] = field(default_factory=list)
+    told: list[Episode] = field(default_factory=list)
+    room: int = 1_000  # for matches before the old ones are let go
 
-    def step(self, one: Seen) -> tuple[bool, bool, tuple[str, ...]]:
-        """Return whether the condition holds at this match, whether an episode began, and what was in the window."""
+    def step(self, one: Seen, *, every: bool) -> tuple[str, ...]:
+        """Return what was in the window if the match makes the correlation fire; with `every`, if it holds at all."""
         late = bool(self.seen) and one < self.seen[-1]
         insort(self.seen, one)
-        if not late:
-            return self._step(one)
-        self.track = Track.of(self.track.window.asks)
-        for other in self.seen:
-            stepped = self._step(other)
-            if other is one:
-                found = stepped
-        return found
-
-    def _step(self, one: Seen) -> tuple[bool, bool, tuple[str, ...]]:
+        if late:
+            return self._again(one, every=every)
         holds, begun = self.track.step(one)
-        events = tuple(dict.fromkeys(line for part in self.track.window.seen for line in part.events)) if holds else ()
-        return holds, begun is not None, events
+        if begun is not None:
+            self.told.append(begun)
+        return self._lines() if (holds if every else begun is not None) else ()
+
+    def _again(self, one: Seen, *, every: bool) -> tuple[str, ...]:
+        """A match came late: what holds of any window that it is in, or begins and was not told of, fires now."""
+        self.track = Track.of(self.track.window.asks)
+        episodes: list[tuple[Episode, tuple[str, ...]]] = []
+        holding: tuple[str, ...] = ()
+        for other in self.seen:
+            holds, begun = self.track.step(other)
+            if begun is not None:
+                episodes.append((begun, self._lines()))
+            if holds and not holding and one <= other and other.time - one.time < self.track.window.asks.timespan:
+                holding = self._lines()
+        new = [lines for episode, lines in episodes if not self.told[meeting(self.told, episode)]]
+        first = (self.seen[0].time, self.seen[0].id)
+        self.told = [told for told in self.told if told.last < first] + [episode for episode, _ in episodes]
+        return holding if every else new[0] if new else ()
+
+    def _lines(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(line for part in self.track.window.seen for line in part.events))
 
     def forget(self) -> None:
-        if len(self.seen) > 1_000:
+        if len(self.seen) > self.room:
             start = self.seen[-1].time - 2 * self.track.window.asks.timespan
             self.seen = [one for one in self.seen if one.time > start]
+            self.told = [told for told in self.told if told.last[0] > start]
+            self.room = max(1_000, 2 * len(self.seen))
 
 
 class Replay:
@@ -105,9 +121,9 @@ class Replay:
     def _step(self, correlation: Correlation, place: str, one: Seen) -> tuple[str, ...]:
         if place not in self._groups:
             self._groups[place] = _History(Track.of(correlation.correlating))
-        holds, begun, events = self._groups[place].step(one)
+        events = self._groups[place].step(one, every=self._every)
         self._groups[place].forget()
-        return events if (holds if self._every else begun) else ()
+        return events
 
     @staticmethod
     def _shown(

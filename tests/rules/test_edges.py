@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rules.evaluate import compiled
 from rules.replay import Replay
@@ -270,3 +273,31 @@ def test_every_unit_of_a_timespan_is_read(span: str) -> None:
 def test_what_is_no_timespan_is_refused(span: str) -> None:
     text = f"{BASE}correlation: {{type: event_count, rules: [base], timespan: '{span}', condition: {{gte: 2}}}}\n"
     assert any("timespan" in one for one in faults(text))
+
+
+THREE = "{type: event_count, rules: [base], timespan: 60s, condition: {gte: 3}}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([100, 105, 95], [3]),  # a late line completes the window of a later one
+        ([105, 100, 95], [3]),
+        ([100, 105, 110, 95], [3]),  # what was told of is not told again
+        ([100, 105, 40, 39], []),  # each window of (t - span, t] is short of one
+        ([0, 1, 2, 200, 201, 199], [3, 6]),
+        ([200, 201, 202, 0, 1, 2], [3, 6]),
+        ([0, 1, 70, 71, 2], [5]),
+    ],
+)
+def test_lines_out_of_order_fire_what_they_complete(seconds: list[float], expected: list[int]) -> None:
+    assert fired(THREE, *((second, X) for second in seconds)) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 300), max_size=12), st.randoms(use_true_random=False))
+def test_in_any_order_lines_fire_if_they_do_in_order(seconds: list[int], chance: random.Random) -> None:
+    shuffled = chance.sample(seconds, len(seconds))
+    in_order = fired(THREE, *((second, X) for second in sorted(seconds)))
+    out_of_order = fired(THREE, *((second, X) for second in shuffled))
+    assert bool(out_of_order) is bool(in_order)
