@@ -85,9 +85,10 @@ def run(rules: Sequence[Rule], lines: Sequence[bytes]) -> Run:
 def _passed(sieve: Sieve[Decide], lines: Sequence[bytes]) -> tuple[int, int]:
     bodies = matches = 0
     for line in lines:
-        triggered = sieve.narrow(sieve.read(line), line)
+        event = sieve.read(line)
+        triggered = sieve.narrow(event, line)
         if triggered:
-            found, fields = sieve.caught(triggered, line)
+            found, fields = sieve.caught(triggered, event, line)
             bodies += len(found)
             matches += sum(holds(fields) for holds in found)
     return bodies, matches
@@ -96,8 +97,9 @@ def _passed(sieve: Sieve[Decide], lines: Sequence[bytes]) -> tuple[int, int]:
 def dumped(rules: Sequence[Rule], lines: Sequence[bytes]) -> Iterator[str]:
     sieve = Sieve(Index([(rule.predicate, (rule.about.id, compiled(rule.predicate))) for rule in rules]), {}, _whole)
     for place, line in enumerate(lines):
-        triggered = sieve.narrow(sieve.read(line), line)
-        found, fields = sieve.caught(triggered, line) if triggered else ([], {})
+        event = sieve.read(line)
+        triggered = sieve.narrow(event, line)
+        found, fields = sieve.caught(triggered, event, line) if triggered else ([], {})
         yield from (f"{place} {rule}" for rule, holds in found if holds(fields))
 
 

@@ -15,7 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from rules.anywhere import Anywhere
 from rules.event import Fields
-from rules.fieldindex import FieldIndex, bits_of, mask_of
+from rules.fieldindex import FieldIndex, bits_of, mask_of, remember
 from rules.necessary import KEYWORDS, Atom, branches
 from rules.predicate import Predicate
 from rules.triggers import Trigger, by_field, chosen, learnt, values
@@ -24,6 +24,7 @@ FEW = 8  # branches whose fields are sooner looked up than all fields passed thr
 
 T = TypeVar("T")
 Narrow: TypeAlias = Callable[[object, bytes], int]
+Refine: TypeAlias = Callable[[int, object], int]
 
 
 def _ordered(asked: Mapping[str, Mapping[int, object]]) -> list[str]:
@@ -47,6 +48,8 @@ class Index(Generic[T]):
         self._owner = [place for place, _ in found]  # branch -> place in items
         self._branches = [branch for _, branch in found]
         self.every = (1 << len(found)) - 1
+        self._asked: dict[int, list[tuple[str, FieldIndex]]] = {}  # few branches, the same again and again
+        self._owned: dict[int, list[T]] = {}
         self._wait(chosen(self._branches))
 
     def _wait(self, triggers: Sequence[Trigger | None]) -> None:
@@ -73,28 +76,52 @@ class Index(Generic[T]):
         """Return what says, of an object that holds the fields that the index `reads` under these attributes and of
         the JSON record that it was decoded from, which branches are triggered; 0: no predicate holds."""
         anywhere = self._anywhere.mask if self._anywhere else None
-        return narrowing([(attributes[name], index) for name, index in self.waiting.items()], self._always, anywhere)
+        read = [(attributes[name], index) for name, index in self.waiting.items()]
+        return narrowing(read, self._always, anywhere)
 
-    def candidates(self, fields: Fields) -> list[T]:
+    def refining(self, attributes: Mapping[str, str]) -> Refine:
+        """Return what leaves, of triggered branches, those that no field rules out which was decoded anyway."""
+        plans: dict[int, list[tuple[str, FieldIndex]]] = {}
+        read, always = {name: attributes[name] for name in self.waiting}, self._always
+
+        def refine(left: int, event: object) -> int:
+            if always:  # all of it is decoded whatever they say
+                return left
+            plan = plans.get(left)
+            if plan is None:
+                asked = self._asked_by(left) if left.bit_count() <= FEW else ()
+                plan = remember(plans, left, [(read[name], index) for name, index in asked if name in read])
+            for attribute, index in plan:
+                left &= index.mask(getattr(event, attribute))
+            return left
+
+        return refine
+
+    def candidates(self, fields: Fields) -> Sequence[T]:
         """Return what may hold of an event's fields, in the order given."""
         left = self._always | self._by_keyword
         for name, index in self.waiting.items():
             left |= index.mask(fields.get(name))
         return self.confirmed(left, fields)
 
-    def confirmed(self, left: int, fields: Fields) -> list[T]:
+    def confirmed(self, left: int, fields: Fields) -> Sequence[T]:
         """Return, of what was triggered, what no value of the event rules out, in the order given."""
         for name, index in self._asked_by(left):
             if left & index.asking:
                 left &= index.mask(fields.get(name) if name != KEYWORDS else values(fields))
-        return self._owners(left, fields) if left else []
+                if not left:
+                    return []
+        return self._owners(left, fields)
 
     def _asked_by(self, left: int) -> Sequence[tuple[str, FieldIndex]]:
         """Return the fields that these branches ask of; of many branches, all there are."""
-        if left.bit_count() > FEW:
-            return self._fields
-        names = dict.fromkeys(name for bit in bits_of(left) for name in self._branches[bit])
-        return [(name, self._by_name[name]) for name in names]
+        known = self._asked.get(left)
+        if known is None:
+            if left.bit_count() > FEW:
+                return self._fields
+            names = dict.fromkeys(name for bit in bits_of(left) for name in self._branches[bit])
+            known = remember(self._asked, left, [(name, self._by_name[name]) for name in names])
+        return known
 
     @cached_property
     def _fields(self) -> list[tuple[str, FieldIndex]]:
@@ -114,12 +141,16 @@ class Index(Generic[T]):
     def _any_regex(self) -> int:
         return reduce(or_, (index.any_regex for name, index in self._fields if name != KEYWORDS), 0)
 
-    def _owners(self, left: int, fields: Fields) -> list[T]:
+    def _owners(self, left: int, fields: Fields) -> Sequence[T]:
         if left & self._any_regex:
             for name, index in self._asked_by(left):
                 if name != KEYWORDS and left & index.any_regex:
                     left &= ~index.refuted(left & index.any_regex, fields.get(name))
-        return [self.items[place] for place in sorted({self._owner[bit] for bit in bits_of(left)})]
+        known = self._owned.get(left)
+        if known is None:
+            places = sorted({self._owner[bit] for bit in bits_of(left)})
+            known = remember(self._owned, left, [self.items[place] for place in places])
+        return known
 
 
 _EACH_FIELD = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
+from typing import TypeVar
 
 import ahocorasick_rs
 
@@ -17,6 +18,9 @@ from rules.necessary import BEGIN, END, Atom, least_length
 from rules.patterns import fold
 from rules.regex import searcher
 from rules.values import number_of, text_of
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 MEMO_VALUES = 20_000  # a field; forgotten all at once
 MEMO_LONGEST = 512  # longer values hardly repeat
@@ -103,10 +107,7 @@ class FieldIndex:
         """Apart from texts and booleans, which a dict would take for the same."""
         found = self.memo_int.get(value)
         if found is None:
-            found = self._one(value)
-            if len(self.memo_int) >= MEMO_VALUES:
-                self.memo_int.clear()
-            self.memo_int[value] = found
+            found = remember(self.memo_int, value, self._one(value))
         return found
 
     def of_text(self, value: str) -> int:
@@ -126,9 +127,7 @@ class FieldIndex:
         if self._exact and found & self.any_regex:
             found &= ~self.refuted(found & self.any_regex, value)
         if len(value) <= MEMO_LONGEST:
-            if len(self.memo) >= MEMO_VALUES:
-                self.memo.clear()
-            self.memo[value] = found
+            remember(self.memo, value, found)
         return found
 
     def _long_enough(self, left: int, text: str) -> int:
@@ -155,9 +154,7 @@ class FieldIndex:
         """Values differ more than what is found in them."""
         out = self._met_by.get(hits)
         if out is None:
-            if len(self._met_by) >= MEMO_VALUES:
-                self._met_by.clear()
-            out = self._met_by[hits] = self._met(hits, (), "")
+            out = remember(self._met_by, hits, self._met(hits, (), ""))
         return out
 
     def _met(self, hits: Iterable[int], numbers: Iterable[float], text: str) -> int:
@@ -198,6 +195,14 @@ def _alternation(regexes: Sequence[tuple[str, str]]) -> Callable[[str], bool] | 
 def implementation(literals: Sequence[str]) -> ahocorasick_rs.Implementation | None:
     """The fastest automaton is also the largest: it is for few literals."""
     return ahocorasick_rs.Implementation.DFA if sum(map(len, literals)) <= DFA_CHARACTERS else None
+
+
+def remember(memo: dict[K, V], key: K, value: V) -> V:
+    """Return the value, which the memo then holds; a full one has forgotten the others."""
+    if len(memo) >= MEMO_VALUES:
+        memo.clear()
+    memo[key] = value
+    return value
 
 
 def mask_of(bits: Iterable[int]) -> int:

@@ -15,11 +15,13 @@ from rules.evaluate import Decide, compiled, fields_of
 from rules.event import Fields, Value
 from rules.logsource import ORIGIN_FIELDS, Origin, Sees, origin, sees
 from rules.ruleset import RuleSet
-from rules.sieve import Sieve, reader
+from rules.sieve import Read, Sieve, reader
 from rules.sigma import Rule
 
 State: TypeAlias = Literal["holds", "between", "clear", "there"]
 _ORIGINS_KEPT = 10_000
+_MODULE: Final = b'"event.module":"'
+_MODULE_LONG: Final = len(_MODULE) + 12  # with enough of what follows to tell modules apart
 _CRON: Final = ("cron", "crond", "CRON", "CROND")
 
 
@@ -43,7 +45,8 @@ class Matcher:
             (sees(rule.logsource), _asked(rule), _judge(rule)) for rule in ruleset.rules if not rule.missing
         ]
         self._head = {name: f"f{place}" for place, name in enumerate(dict.fromkeys((*ORIGIN_FIELDS, *also)))}
-        _, self.read = reader(self._head)
+        _, self._read_head = reader(self._head)
+        self._readers: dict[bytes, Read] = {}  # a record's module, as it lies there -> what its rules wait for
         self._origin_key = attrgetter(*(self._head[name] for name in ORIGIN_FIELDS if name != "process.name"))
         self._program = attrgetter(self._head["process.name"])
         self._views: dict[tuple[int, ...], Sieve[Judge] | None] = {}
@@ -63,6 +66,11 @@ class Matcher:
         """
         return self.match_read(self.read(record), record)
 
+    def read(self, record: bytes) -> object:
+        """Decode no more of a record than its rules may wait for: those of the last one of its module."""
+        at = record.find(_MODULE)
+        return self._readers.get(record[at : at + _MODULE_LONG], self._read_head)(record)
+
     def wanted(self, names: Sequence[str]) -> Callable[[object], tuple[object, ...]]:
         """Return what gets these fields (two or more, of ORIGIN_FIELDS and `also`) out of a record that was `read`."""
         return attrgetter(*(self._head[name] for name in names))
@@ -79,13 +87,21 @@ class Matcher:
         if view is None:
             return [], {}
         if type(event) is not view.kind:
-            self.read = view.read  # events of a kind come in runs
+            self._expect(view.read, record)
             event = view.read(record)
         triggered = view.narrow(event, record)
         if not triggered:
             return [], {}
-        judges, fields = view.caught(triggered, record)
+        judges, fields = view.caught(triggered, event, record)
         return [hit for judge in judges if (hit := judge(fields)) is not None], fields
+
+    def _expect(self, read: Read, record: bytes) -> None:
+        """Events of one module mostly are of one kind."""
+        at = record.find(_MODULE)
+        if at >= 0:
+            if len(self._readers) >= _ORIGINS_KEPT:
+                self._readers.clear()
+            self._readers[record[at : at + _MODULE_LONG]] = read
 
     def _key(self, event: object) -> object:
         key: tuple[object, ...] = self._origin_key(event)
@@ -153,9 +169,8 @@ def _condition(rule: Rule, holds: Decide) -> Judge:
 
     def judge(fields: Fields) -> Hit | None:
         if holds(fields):
-            known = all(fields.get(name) is not None for name in rule.alerting.key)
-            return hits["holds"] if known else None
-        if any(fields.get(name) is None for name in reads):
+            return hits["holds"] if None not in map(fields.get, rule.alerting.key) else None
+        if None in map(fields.get, reads):
             return None
         return hits["clear" if clears is None or clears(fields) else "between"]
 

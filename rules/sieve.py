@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from rules.compile import Index, Narrow
+from rules.compile import Index, Narrow, Refine
 from rules.event import Fields
 
 SAMPLE: Final = 500  # records that are learnt from at a time
@@ -29,6 +29,7 @@ class Sieve(Generic[T]):
     kind: type  # of what `read` returns; it is another one once something was learnt
     read: Read
     narrow: Narrow
+    _refine: Refine
 
     def __init__(self, index: Index[T], head: Mapping[str, str], whole: Callable[[bytes], Fields]) -> None:
         """`head`: further fields to read, under these attributes. `whole` decodes all of a record, flat."""
@@ -45,19 +46,23 @@ class Sieve(Generic[T]):
             attributes.setdefault(name, f"f{len(attributes)}")
         self.kind, self.read = reader(attributes)
         self.narrow = self._index.reading(attributes)
+        self._refine = self._index.refining(attributes)
 
-    def candidates(self, fields: Fields) -> list[T]:
+    def candidates(self, fields: Fields) -> Sequence[T]:
         """Return what may hold of an event's fields."""
         return self._index.candidates(fields)
 
-    def caught(self, triggered: int, record: bytes) -> tuple[list[T], Fields]:
-        """Return what may hold of a record of which `narrow` said this, and all of its fields."""
-        fields = self._whole(record)
-        found = self._index.confirmed(triggered, fields)
+    def caught(self, triggered: int, event: object, record: bytes) -> tuple[Sequence[T], Fields]:
+        """Return what may hold of a record of which `narrow` said this, and, if anything, all of its fields."""
         self._caught += 1
         if self._caught == self._due:
             self._sample(self.narrow)
-        return found, fields
+        if type(event) is self.kind:  # else it was read before something was learnt
+            triggered = self._refine(triggered, event)
+            if not triggered:
+                return [], {}
+        fields = self._whole(record)
+        return self._index.confirmed(triggered, fields), fields
 
     def _sample(self, narrow: Narrow) -> None:
         """Look at the next records whole, whatever they trigger, and learn from them."""

@@ -38,7 +38,8 @@ def learnt(branches: Sequence[Branch], events: Sequence[Fields]) -> list[Trigger
     seen = _seen(dict.fromkeys(one for each in options for one in each), events)
 
     def often(one: Trigger) -> float:
-        return 1.0 if _unsought(one) else seen[one] + min(guess(one), 0.2) / 100
+        unsure = one[0] == KEYWORDS and is_unsure(one[1])
+        return 1.0 if unsure else seen[one] + min(guess(one), 0.2) / 100
 
     out = [_rarest(each, often) for each in options]
     for name, _ in reversed(Counter(one[0] for one in out if one is not None).most_common()):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import repeat
 
 from rules.event import Scalar, Value
 
@@ -37,21 +38,26 @@ def number_of(value: Scalar) -> int | float | None:
 def flatten(event: Mapping[str, object]) -> dict[str, Value]:
     """Return a nested event with dotted names; what is already flat stays, lists of objects become lists of values."""
     out: dict[str, Value] = {}
-    stack: list[tuple[str, object]] = [(name, value) for name, value in reversed(list(event.items()))]
+    stack: list[tuple[str, Iterator[tuple[str, object]]]] = [("", iter(event.items()))]
     while stack:
-        name, value = stack.pop()
-        kind = type(value)
-        if kind is not dict and kind is not list and name not in out:  # the usual case, without detours
-            out[name] = value  # type: ignore[assignment]
-            continue
-        if value == {}:
-            out.setdefault(name, [])  # there, and nothing in it
-        elif isinstance(value, dict):
-            stack += [(f"{name}.{key}", inner) for key, inner in reversed(value.items())]
-        elif isinstance(value, list) and not _NESTED.isdisjoint(map(type, value)):
-            stack += [(name, part) for part in reversed(value)]
+        prefix, rest = stack[-1]
+        for key, value in rest:
+            name = prefix + key
+            kind = type(value)
+            if kind is not dict and kind is not list and name not in out:  # the usual case, without detours
+                out[name] = value  # type: ignore[assignment]
+            elif value == {}:
+                out.setdefault(name, [])  # there, and nothing in it
+            elif isinstance(value, dict):
+                stack.append((f"{name}.", iter(value.items())))
+                break
+            elif isinstance(value, list) and not _NESTED.isdisjoint(map(type, value)):
+                stack.append((name, zip(repeat(""), value)))
+                break
+            else:
+                out[name] = _merged(out[name], value) if name in out else value  # type: ignore[assignment]
         else:
-            out[name] = _merged(out[name], value) if name in out else value  # type: ignore[assignment]
+            stack.pop()
     return out
 
 

@@ -170,8 +170,9 @@ def test_the_compiled_rule_set_agrees_with_the_naive_evaluator(
     for event in events:
         held = {rule.about.title for rule, holds in index.candidates(event) if holds(event)}
         record = json.dumps(event, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
-        triggered = sieve.narrow(sieve.read(record), record)
-        found = sieve.caught(triggered, record)[0] if triggered else []
+        read = sieve.read(record)
+        triggered = sieve.narrow(read, record)
+        found = sieve.caught(triggered, read, record)[0] if triggered else []
         assert held == {rule.about.title for rule, holds in found if holds(event)}
         assert held == {rule["title"] for rule in named if rule["title"] in loaded and naive.matches(rule, event)}, (
             event
@@ -195,7 +196,8 @@ def test_what_was_learnt_of_events_changes_nothing_of_what_matches(
     sieve = Sieve(index, {}, msgspec.json.decode)
     for event in events:
         record = msgspec.json.encode(event)
-        triggered = sieve.narrow(sieve.read(record), record)
-        found = sieve.caught(triggered, record)[0] if triggered else []
+        read = sieve.read(record)
+        triggered = sieve.narrow(read, record)
+        found = sieve.caught(triggered, read, record)[0] if triggered else []
         held = {rule.about.title for rule, holds in found if holds(event)}
         assert held == {rule.about.title for rule in ruleset.rules if compiled(rule.predicate)(event)}
