@@ -87,8 +87,8 @@ def _kind(class_: str, command: str, fields: dict[str, Value]) -> Kind:
         return "read"
     if class_ == "READ" and fields.get("tocsin.db.kind") == "write":
         return "write"  # WITH gone AS (DELETE ...) SELECT: pgaudit names the last part alone
-    if class_ == "FUNCTION" and fields.get("tocsin.db.kind") in ("write", "ddl", "privilege"):
-        return "other" if command != "DO" else _CLASSES.get(class_, "other")
+    if class_ == "FUNCTION":  # what a DO block or a function does, pgaudit tells in records of its own
+        fields.pop("tocsin.db.unbounded", None)
     return _CLASSES.get(class_, "other")
 
 

@@ -66,6 +66,80 @@ def test_a_statement_is_of_this_kind_on_this_object(
 
 
 @pytest.mark.parametrize(
+    ("dialect", "text", "kind", "operation", "name"),
+    [
+        ("postgresql", "COPY t FROM PROGRAM 'curl x'", "write", "COPY FROM PROGRAM", "t"),
+        ("postgresql", "COPY (SELECT * FROM secret) TO PROGRAM 'x'", "read", "COPY TO PROGRAM", "secret"),
+        ("postgresql", "COPY (DELETE FROM t RETURNING *) TO STDOUT", "write", "COPY", "t"),
+        ("postgresql", "EXPLAIN (ANALYZE false) DELETE FROM t", "read", "EXPLAIN", None),
+        ("postgresql", "DO $$ BEGIN EXECUTE 'DROP TABLE x'; END $$", "ddl", "DO", "x"),
+        ("postgresql", "DO $$ BEGIN IF EXISTS (SELECT 1) THEN DELETE FROM t; END IF; END $$", "write", "DO", "t"),
+        ("postgresql", "CREATE INDEX ON s.t (a)", "ddl", "CREATE INDEX", "s.t"),
+        ("postgresql", "CREATE USER MAPPING FOR ann SERVER s", "ddl", "CREATE USER MAPPING", None),
+        ("postgresql", "CREATE SCHEMA AUTHORIZATION ann", "ddl", "CREATE SCHEMA", "ann"),
+        ("postgresql", "GRANT ALL ON ALL TABLES IN SCHEMA s TO u", "privilege", "GRANT", "s"),
+        ("postgresql", "GRANT admin TO eve", "privilege", "GRANT ROLE", "admin"),
+        ("mysql", "SELECT * INTO OUTFILE '/tmp/x' FROM t", "read", "SELECT INTO OUTFILE", "t"),
+        ("mysql", "SELECT a INTO @x FROM t", "read", "SELECT", "t"),
+        ("mysql", "SET GLOBAL general_log = OFF", "ddl", "SET GLOBAL", "general_log"),
+        ("mysql", "SET STATEMENT max_statement_time=1 FOR DELETE FROM t", "write", "DELETE", "t"),
+        ("mysql", "EXECUTE IMMEDIATE 'DROP TABLE t'", "ddl", "EXECUTE", "t"),
+        ("mysql", "PREPARE s FROM 'DROP TABLE t'", "ddl", "PREPARE", "t"),
+        ("mysql", "REVOKE ALL PRIVILEGES, GRANT OPTION FROM a", "privilege", "REVOKE", None),
+        ("mysql", "INSTALL PLUGIN x SONAME 'y'", "ddl", "INSTALL PLUGIN", "x"),
+        ("mysql", "START REPLICA", "other", "START REPLICA", None),
+        ("mysql", "DROP TABLES a, b", "ddl", "DROP TABLE", "a"),
+        ("mysql", "BACKUP STAGE START", "backup", "BACKUP STAGE", None),
+        ("mssql", "EXEC('DROP TABLE ' + 't')", "ddl", "EXEC", "t"),
+        ("mssql", "EXEC sp_executesql N'DELETE FROM t', N'@a int', 1", "write", "EXEC", "t"),
+        ("mssql", "EXEC(@sql)", "other", "EXEC", None),
+        ("mssql", "EXECUTE AS LOGIN = 'sa'", "privilege", "EXECUTE AS", None),
+        ("mssql", "EXEC @r = master..xp_cmdshell 'dir'", "other", "EXEC", "master..xp_cmdshell"),
+        ("mssql", "sp_configure 'xp_cmdshell', 1", "ddl", "EXEC", "sp_configure"),
+        ("mssql", "ALTER SERVER AUDIT a WITH (STATE = OFF)", "ddl", "ALTER SERVER AUDIT", "a"),
+        ("mssql", "DROP DATABASE AUDIT SPECIFICATION s", "ddl", "DROP DATABASE AUDIT SPECIFICATION", "s"),
+        ("mssql", "GRANT CONTROL ON DATABASE::Shop TO u", "privilege", "GRANT", "Shop"),
+        ("mssql", "GRANT CONTROL SERVER TO u", "privilege", "GRANT", None),
+        ("mssql", "BULK INSERT dbo.t FROM 'x'", "write", "BULK INSERT", "dbo.t"),
+        ("mssql", "UPDATE x SET a = 1 FROM dbo.t AS x", "write", "UPDATE", "dbo.t"),
+        ("mssql", "BACKUP MASTER KEY TO FILE = 'x'", "backup", "BACKUP MASTER KEY", None),
+        ("mssql", "IF NOT EXISTS (SELECT 1 FROM x) CREATE TABLE t (a int)", "ddl", "CREATE TABLE", "t"),
+        ("mssql", "DISABLE TRIGGER audit_t ON dbo.t", "ddl", "DISABLE TRIGGER", "audit_t"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_another_statement_or_under_another_name_is_seen(
+    dialect: Dialect, text: str, kind: str, operation: str, name: str | None
+) -> None:
+    found = classify(text, dialect)
+    assert found is not None
+    assert (found.kind, found.operation, found.object) == (kind, operation, name)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "target"),
+    [
+        ("postgresql", "GRANT SELECT ON t TO eve", "eve"),
+        ("postgresql", "REVOKE admin FROM eve", "eve"),
+        ("postgresql", "ALTER GROUP admins ADD USER eve", "eve"),
+        ("postgresql", "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO eve", "eve"),
+        ("mysql", "GRANT ALL ON shop.* TO 'eve'@'%' WITH GRANT OPTION", "eve"),
+        ("mysql", "SET PASSWORD FOR 'eve'@'%' = 'x'", "eve"),
+        ("mssql", "ALTER SERVER ROLE sysadmin ADD MEMBER [eve]", "eve"),
+        ("mssql", "EXEC sp_addrolemember 'db_owner', 'eve'", "eve"),
+        ("mssql", "EXEC sp_addsrvrolemember 'eve', 'sysadmin'", "eve"),
+        ("mssql", "EXECUTE AS LOGIN = 'eve'", "eve"),
+        ("mssql", "ALTER AUTHORIZATION ON DATABASE::Shop TO eve", "eve"),
+        ("mssql", "CREATE LOGIN eve WITH PASSWORD = 'x'", "eve"),
+        ("postgresql", "DROP TABLE t", None),
+    ],
+)
+def test_who_gets_a_right_or_an_account_is_named(dialect: Dialect, text: str, target: str | None) -> None:
+    found = classify(text, dialect)
+    assert found is not None
+    assert found.target == target
+
+
+@pytest.mark.parametrize(
     ("dialect", "text", "database"),
     [
         ("postgresql", "DROP DATABASE acme_production", "acme_production"),
@@ -100,6 +174,13 @@ def test_a_statement_names_its_database_by_its_object_or_by_a_use_before_it(
         ("DELETE FROM t USING (SELECT 1) x WHERE t.a = x.a", False),
         ("TRUNCATE t", True),
         ("INSERT INTO t VALUES (1)", False),
+        ("DELETE FROM t WHERE 1=1", True),
+        ("DELETE FROM t WHERE 1=2", False),
+        ("DELETE FROM t WHERE ('a' = 'a')", True),
+        ("UPDATE t SET a = 1 WHERE true RETURNING *", True),
+        ("UPDATE t SET a = 1 WHERE true AND b = 2", False),
+        ("UPDATE t SET a = 1 WHERE b = 2 OR 1=1", False),  # a condition is not worked out
+        ("DO $$ BEGIN DELETE FROM t; END $$", True),
     ],
 )
 def test_a_write_without_where_says_so(text: str, unbounded: bool) -> None:
