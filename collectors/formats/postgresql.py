@@ -24,7 +24,7 @@ _ESCAPES: Final = {
     "d": r"(?P<db>[^\s,:]*?)",
     "r": r"(?P<peer>\[local\]|[^\s,()]*(?:\(\d{1,5}\))?)",
     "h": r"(?P<host>\[local\]|[^\s,()]*)",
-    "b": r"(?P<backend>[a-z][a-z ]*)",
+    "b": r"(?P<backend>[A-Za-z_][\w ]*)",
     "p": r"(?P<pid>\d{1,10})",
     "P": r"(?P<leader>\d{0,10})",
     "t": rf"(?P<time>{_TIME})",
@@ -38,6 +38,7 @@ _ESCAPES: Final = {
     "v": r"(?P<vxid>\d*/?\d*)",
     "x": r"(?P<xid>\d{1,20})",
     "Q": r"(?P<query>-?\d{1,20})",
+    "L": r"(?P<local>\[\w+\]|[0-9A-Fa-f.:]*)",  # PostgreSQL 18
 }
 _LEVELS: Final = (
     "DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|QUERY|CONTEXT|STATEMENT|LOCATION|BACKTRACE"
@@ -96,6 +97,8 @@ def compiled(prefix: str) -> re.Pattern[str]:
             optional += 1
         elif escape in _ESCAPES:
             pattern = _ESCAPES[escape]
+            if escape == "a" and prefix[at : at + 1].strip(" %"):  # what follows it ends it, so it may hold blanks
+                pattern = rf"(?P<app>[^\n{re.escape(prefix[at])}]{{0,128}})"
             if escape in groups:
                 pattern = re.sub(r"\?P<\w+>", "?:", pattern)
             groups.add(escape)
@@ -113,7 +116,7 @@ def compiled(prefix: str) -> re.Pattern[str]:
 
 def parse(text: str, ctx: Context) -> Parsed:
     """Return the event of one record, its continuation lines in it. Raises ParseError where no prefix fits."""
-    found = _prefix(text, ctx)
+    found, prefix = _prefix(text, ctx)
     level = _LEVEL.match(text, found.end()) if found is not None else None
     if found is None or level is None:
         return _without_names(text, ctx)
@@ -129,17 +132,52 @@ def parse(text: str, ctx: Context) -> Parsed:
     if "\n\t" in message:  # the server writes a tab after each line break (elog.c, append_with_tabs): it is not said
         message = message.replace("\n\t", "\n")
     postgresql_message.understand(level[1], message, fields)
+    other = _second_end(text, prefix, found)
+    if other is not None:
+        _doubted(text, other, fields)
     return Parsed(time, fields)
 
 
-def _prefix(text: str, ctx: Context) -> re.Match[str] | None:
-    if ctx.prefix is not None:
-        return compiled(ctx.prefix).match(text)
-    for prefix in PREFIXES:
+def _prefix(text: str, ctx: Context) -> tuple[re.Match[str], str] | tuple[None, str]:
+    for prefix in PREFIXES if ctx.prefix is None else (ctx.prefix,):
         found = compiled(prefix).match(text)
         if found is not None:
-            return found
-    return None
+            return found, prefix
+    return None, ""
+
+
+@lru_cache(maxsize=128)
+def _after_name(prefix: str) -> re.Pattern[str] | None:
+    """Return what the server writes behind the application's name, up to where the level begins."""
+    named = re.search(r"%-?\d{0,3}a", prefix)
+    return compiled(prefix[named.end() :]) if named is not None else None
+
+
+def _second_end(text: str, prefix: str, found: re.Match[str]) -> int | None:
+    """Return where the prefix may end too: its client chose the application's name, of 63 bytes, and what looks like
+    the end of the prefix within so many is either that or a statement's."""
+    if found.groupdict().get("app") is None or _MARK.search(text, found.end() + 1, found.end() + 512) is None:
+        return None
+    tail = _after_name(prefix)
+    other = tail.search(text, found.end("app") + 1, found.end() + 512) if tail is not None else None
+    return other.end() if other is not None and other.start() <= found.start("app") + _NAME else None
+
+
+def _doubted(text: str, at: int, fields: Fields) -> None:
+    """Believe neither end of a prefix: no application, no address, and of two statements the graver."""
+    for name in ("postgresql.log.application_name", "source.ip", "source.port", "source.address", "source.domain"):
+        fields.pop(name, None)
+    level = _LEVEL.match(text, at)
+    other: Fields = postgresql_message.base()
+    if level is not None:
+        postgresql_message.understand(level[1], text[level.end() :].replace("\n\t", "\n"), other)
+    if fields.get("tocsin.db.kind") not in _GRAVE and other.get("tocsin.db.kind") in _GRAVE:
+        fields.update((name, value) for name, value in other.items() if name.startswith(("db.", "tocsin.db.")))
+
+
+_GRAVE: Final = ("write", "ddl", "privilege", "restore", "backup")
+_NAME: Final = 64
+_MARK: Final = re.compile(rf"(?:{_LEVELS}): ", re.ASCII)
 
 
 def _header(groups: dict[str, str | None], fields: Fields, ctx: Context) -> datetime | None:
@@ -158,6 +196,9 @@ def _header(groups: dict[str, str | None], fields: Fields, ctx: Context) -> date
         source(fields, host, port.rstrip(")"))
     elif peer == "[local]":
         fields["postgresql.log.client_addr"] = "local"
+    local = groups.get("local") or "["
+    if local[0] != "[":
+        fields["destination.ip"] = local
     if groups.get("epoch"):
         return when.epoch(float(groups["epoch"] or 0))
     stamp = groups.get("time_ms") or groups.get("time")

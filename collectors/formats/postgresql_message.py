@@ -29,12 +29,28 @@ _REFUSED: Final = re.compile(
 )
 _HBA: Final = re.compile(
     r"(?:no pg_hba\.conf entry|pg_hba\.conf rejects (?:replication )?connection) for (?:replication connection from )?"
-    r"host \"([^\"]*)\", user \"(.*)\", database \"(.*?)\""
+    r"host \"([^\"]*)\", user \"(.*?)\"(?:, database \"(.*?)\")?"
     r"(?:, (?:SSL on|SSL off|no encryption|SSL encryption|GSS encryption))?$",
     re.DOTALL,
 )
-_RELATION: Final = re.compile(
-    r"permission denied for (?:table|relation|view|schema|database|sequence|function) (.*)$", re.DOTALL
+_DENIED: Final = re.compile(
+    r"(?:permission denied for|must be (?:able to SET ROLE \"[^\"]*\" and )?owner of) ([a-z ]{1,40}?) (\"?)([^\n]*)\2$"
+)
+_FORBIDDEN: Final = (
+    "permission denied",
+    "must be owner of ",
+    "must be superuser",
+    "only superuser",
+    "only roles with ",
+)
+_NO_DATABASE: Final = re.compile(
+    r"database \"(.*)\" (?:does not exist|is not currently accepting connections)$", re.DOTALL
+)
+_PARAMETER: Final = re.compile(
+    r"parameter \"([^\"]{1,128})\" (?:changed to \"(.*)\"|removed from configuration file, .*)$", re.DOTALL
+)
+_PLAN: Final = re.compile(
+    r"plan:\s*Query Text: (.*?)(?=\n(?:Query Parameters: |[^\n]*\((?:cost|actual)[ =])|\Z)", re.DOTALL
 )
 _AUTHENTICATION_STATES: Final = frozenset({"28000", "28P01"})
 
@@ -66,9 +82,9 @@ def understand(level: str, message: str, fields: Fields) -> None:
         _audit(message, fields)
     elif message.startswith("received replication command: "):
         _replication(message, fields)
-    elif message.startswith("connection ") or message.startswith("disconnection: "):
+    elif message.startswith(("connection ", "disconnection: ", "replication connection authorized: ")):
         _connection(message, fields)
-    elif level not in _PARTS:
+    elif level not in _PARTS and not _server(message, fields):
         _statement(message, fields)
     if "postgresql.log.application_name" in fields and "tocsin.db.kind" in fields:
         _tool(fields)
@@ -115,6 +131,7 @@ def _statement(message: str, fields: Fields) -> None:
     if duration is not None:
         fields["event.duration"] = int(float(duration) * 1_000_000)
     if step is None:
+        _planned(message, fields)
         return
     query = message[found.end() :]
     fields["postgresql.log.query_step"] = step
@@ -124,6 +141,47 @@ def _statement(message: str, fields: Fields) -> None:
     fields["event.action"] = "statement"
     fields["event.outcome"] = "success" if duration is not None else "unknown"
     describe(fields, query, "postgresql")
+    if step in ("parse", "bind"):  # it is not run yet: that the next step tells
+        fields["event.outcome"], fields["tocsin.db.kind"] = "unknown", "other"
+        fields.pop("tocsin.db.unbounded", None)
+
+
+def _planned(message: str, fields: Fields) -> None:
+    """auto_explain: duration: N ms  plan: and the text of the query above it."""
+    plan = _PLAN.search(message, 0, 1 << 20) if "plan:" in message[:64] else None
+    if plan is not None:
+        fields["event.action"] = "plan"
+        fields["event.outcome"] = "success"
+        describe(fields, plan[1].rstrip(";"), "postgresql")
+
+
+_LIFE: Final = {
+    "database system is ready to accept": ("server-started", "start"),
+    "database system is shut down": ("server-stopped", "end"),
+    "received fast shutdown request": ("server-shutdown", "end"),
+    "received smart shutdown request": ("server-shutdown", "end"),
+    "received immediate shutdown request": ("server-shutdown", "end"),
+}
+
+
+def _server(message: str, fields: Fields) -> bool:
+    """Say what became of the server and its configuration, if the message is about that."""
+    if message.startswith('parameter "'):
+        found = _PARAMETER.match(message)
+        if found is not None:
+            fields["event.category"] = ["database", "configuration"]
+            fields["event.type"] = ["change"]
+            fields["event.action"] = "parameter-changed"
+            fields["postgresql.log.parameter"] = found[1]
+            fields["postgresql.log.value"] = found[2] or ""
+            return True
+    elif message.startswith(("database system is ", "received ")):
+        life = next((life for words, life in _LIFE.items() if message.startswith(words)), None)
+        if life is not None:
+            fields["event.category"] = ["database", "process"]
+            fields["event.action"], fields["event.type"] = life[0], [life[1]]
+            return True
+    return False
 
 
 def _connection(message: str, fields: Fields) -> None:
@@ -162,10 +220,7 @@ def _refusal(message: str, fields: Fields) -> None:
     refused = _REFUSED.match(message)
     hba = _HBA.match(message) if refused is None else None
     if refused is None and hba is None and fields.get("postgresql.log.sql_state_code") not in _AUTHENTICATION_STATES:
-        denied = _RELATION.match(message)
-        if denied is not None:
-            fields["event.action"] = "permission-denied"
-            fields["tocsin.db.object"] = denied[1]
+        _forbidden(message, fields)
         return
     fields["event.category"] = ["database", "authentication"]
     fields["event.action"] = "connection-refused"
@@ -179,3 +234,21 @@ def _refusal(message: str, fields: Fields) -> None:
         fields.setdefault("db.namespace", hba[3])
         if hba[1] != "[local]" and "source.ip" not in fields:
             source(fields, hba[1])
+
+
+def _forbidden(message: str, fields: Fields) -> None:
+    """Tell what somebody had no right to, and a database that is not there; a FATAL one ends the login."""
+    missing = _NO_DATABASE.match(message) if fields["log.level"] == "FATAL" else None
+    if missing is not None:
+        fields["event.action"] = "connection-refused"
+        fields.setdefault("db.namespace", missing[1])
+    if not message.startswith(_FORBIDDEN):
+        return
+    fields["event.action"] = "permission-denied"
+    denied = _DENIED.match(message)
+    if denied is not None:
+        fields["tocsin.db.object_type"], fields["tocsin.db.object"] = denied[1], denied[3]
+    if fields["log.level"] == "FATAL":
+        fields["event.category"] = ["database", "authentication"]
+        fields["event.action"] = "connection-refused"
+        fields["tocsin.db.kind"] = "session"

@@ -197,7 +197,8 @@ SLOTS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Value]]] = {
     ),
     "mysql slow: the statement": (
         "mysql-slow", "# Time: 2026-11-22T02:00:00Z\n# User@Host: bob[bob] @  [203.0.113.9]  Id: 8\n# Query_time: 2.0  Lock_time: 0.0 Rows_sent: 1  Rows_examined: 0\n"
-        "SET timestamp=1795312800;\nSELECT '{}';", ("db.query.text", "tocsin.db.target"),
+        "SET timestamp=1795312800;\nSELECT '{}';",
+        ("db.query.text", "tocsin.db.target", "db.operation.name", "tocsin.db.kind", "db.collection.name", "tocsin.db.object", "tocsin.db.object_type"),
         {"user.name": "bob", "source.ip": "203.0.113.9", "mysql.thread_id": 8, "event.duration": 2_000_000_000},
     ),
     "mssql audit: the statement": (
