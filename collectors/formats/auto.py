@@ -17,7 +17,7 @@ _SHAPES: Final = (
     (re.compile(r"AUDIT: "), ("pgaudit",)),
     (re.compile(r"\S+, Version: \S.*started with:", re.ASCII), ("mysql-general",)),
     (re.compile(r"# (?:Time|User@Host): "), ("mysql-slow",)),
-    (re.compile(r"\d{8} \d\d:\d\d:\d\d,"), ("mariadb-audit",)),
+    (re.compile(r"(?:\d{8} \d\d:\d\d:\d\d|\d{16}),"), ("mariadb-audit",)),
     (re.compile(r"\d{6} [ \d]\d:\d\d:\d\d"), ("mysql-general", "mysql-error")),
     (re.compile(r"(?:audit_schema_version|Audit event: audit_schema_version):"), ("mssql-audit",)),
     (re.compile(r"__CURSOR="), ("journald",)),

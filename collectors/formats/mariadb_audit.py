@@ -3,7 +3,8 @@
     TIMESTAMP,SERVERHOST,USERNAME,HOST,CONNECTIONID,QUERYID,OPERATION,DATABASE,OBJECT,RETCODE   (file_path output)
 
 The object is quoted for QUERY, its quotes, backslashes and line breaks escaped; before it stand no quotes. By syslog
-the same comes as `SERVERHOST USERNAME,HOST,...` after the header.
+the same comes as `[INFO] SERVERHOST,USERNAME,HOST,...` after the header (INFO is server_audit_syslog_info). Aurora
+writes the time as microseconds since 1970; some servers add how the connection was made behind RETCODE.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ from collectors.formats.sql import describe
 from rules.event import Value
 
 Fields = dict[str, Value]
-_START: Final = re.compile(r"(\d{4})(\d\d)(\d\d) (\d\d):(\d\d):(\d\d),([^,]*),", re.ASCII)
+_START: Final = re.compile(r"(?:(\d{4})(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)|(\d{16})),([^,]*),", re.ASCII)
 # The user's name may hold commas, and so may say what looks like the rest of a line. What follows the operation has
 # a strict form, which such a name cannot also give to what the server writes behind it.
 _MIDDLE: Final = re.compile(r",([^,]*),(\d{1,20}),(\d{1,20}),([A-Z_]{1,32}),", re.ASCII)
-_QUERY: Final = re.compile(r"([^,]*),'((?:[^'\\]|\\.)*)',(\d*)\s*$", re.DOTALL | re.ASCII)
-_OTHER: Final = re.compile(r"([^,]*),([^,]*),(\d*)\s*$", re.ASCII)
+# How the connection was made: a number, a word, a version of TLS.
+_MADE: Final = r"(?:,[\w/. ]{0,32}){0,2}\s*$"
+_QUERY: Final = re.compile(rf"([^,]*),'((?:[^'\\]|\\.)*)',(\d*){_MADE}", re.DOTALL | re.ASCII)
+_QUERY_BARE: Final = re.compile(rf"([^,]*),'(.*)',(\d*){_MADE}", re.DOTALL | re.ASCII)  # some forwarders unescape
+_OTHER: Final = re.compile(rf"([^,]*),([^,]*),(\d*){_MADE}", re.ASCII)
 _TRIES: Final = 16
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _UNESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "b": "\b", "Z": "\x1a"}
 _KINDS: Final = {"READ": "read", "WRITE": "write", "CREATE": "ddl", "ALTER": "ddl", "RENAME": "ddl", "DROP": "ddl"}
-_SESSIONS: Final = {"CONNECT": "start", "DISCONNECT": "end", "FAILED_CONNECT": "start", "CHANGEUSER": "change"}
+_SESSIONS: Final = {
+    "CONNECT": "start", "DISCONNECT": "end", "FAILED_CONNECT": "start", "PROXY_CONNECT": "start",
+    "CHANGEUSER": "change",
+}  # fmt: skip
 
 
 def parse(text: str, ctx: Context) -> Parsed:
@@ -35,14 +42,27 @@ def parse(text: str, ctx: Context) -> Parsed:
     head = _START.match(text)
     if head is None:
         raise ParseError("no server_audit line: it does not begin with a time and a host")
-    year, month, day, hour, minute, second, host = head.groups()
-    time = when.local((int(year), int(month), int(day), int(hour), int(minute), int(second)), 0, ctx)
+    *clock, micros, host = head.groups()
+    if micros is not None:
+        time = when.epoch(int(micros) / 1_000_000)
+    else:
+        year, month, day, hour, minute, second = map(int, clock)
+        time = when.local((year, month, day, hour, minute, second), 0, ctx)
     return Parsed(time, understand(text[head.end() :], host))
 
 
+_BEFORE: Final = re.compile(r"(?:[^,]* )?([^, ]*),(?=[^,]*,[^,]*,\d{1,20},\d{1,20},[A-Z_]{1,32},)", re.ASCII)
+
+
 def read(message: str) -> Fields | None:
-    """Return the fields of one line that came by syslog: `SERVERHOST,USERNAME,...` or with a blank."""
-    host, _, rest = message.partition(" ") if " " in message.partition(",")[0] else message.partition(",")
+    """Return the fields of one line that came by syslog: as the plugin writes it there, or as into a file."""
+    head = _START.match(message)
+    if head is None:
+        head = _BEFORE.match(message)
+    if head is not None:
+        host, rest = head[head.lastindex or 1], message[head.end() :]
+    else:  # a name with a comma, or the `SERVERHOST USERNAME,HOST,...` of older ones
+        host, _, rest = message.partition(" ") if " " in message.partition(",")[0] else message.partition(",")
     try:
         return understand(rest, host)
     except ParseError:
@@ -86,6 +106,10 @@ def _parts(body: str) -> tuple[str, re.Match[str], re.Match[str]]:
         if rest is not None:
             return body[: middle.start()], middle, rest
         at = middle.start() + 1
+    middle = _MIDDLE.search(body)
+    rest = _QUERY_BARE.match(body, middle.end()) if middle is not None and middle[4].startswith("QUERY") else None
+    if middle is not None and rest is not None:
+        return body[: middle.start()], middle, rest
     raise ParseError("no server_audit line: no connection, query, operation and object")
 
 
@@ -111,10 +135,13 @@ def _object(operation: str, rest: re.Match[str], fields: Fields) -> None:
         if operation == "FAILED_CONNECT":
             fields["event.category"] = ["database", "authentication"]
             fields["event.outcome"] = "failure"
-        if what.startswith("'"):
-            fields["user.target.name"] = what.strip("'")
+        if what[:1] in ("'", "`"):
+            fields["user.target.name"] = what.partition("@")[0].strip("'`")
     elif operation in _KINDS:
         fields["db.operation.name"] = operation
+        what, _, new = what.partition("|")  # RENAME: t|shop.u
+        if new:
+            fields["mariadb.audit.new_name"] = new
         fields["db.collection.name"] = fields["tocsin.db.object"] = what
         fields["tocsin.db.kind"] = _KINDS[operation]
         fields.setdefault("event.outcome", "success")
