@@ -126,8 +126,6 @@ def read_proftpd(message: str) -> Fields | None:
     fields = _proftpd_user(said) if said.startswith(("USER ", "ANON ")) else _PROFTPD_SAID(said)
     fields = fields or _base("proftpd", "ftp_session", "unknown", [NETWORK])
     source(fields, address or name)
-    if str(fields.get("user.name", "")) == "Root":
-        fields["user.name"] = "root"
     return fields
 
 
