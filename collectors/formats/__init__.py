@@ -7,7 +7,7 @@ in the record, and never lets one field's text change another field.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ class Context:
     zone: tzinfo = UTC  # for times that state no zone
     year: int | None = None  # for times that state no year; None: the latest that is not in the future
     prefix: str | None = None  # PostgreSQL's log_line_prefix; None: guessed
+    moments: dict[str, datetime] = field(default_factory=dict, init=False, repr=False, compare=False)  # when.bsd's memo
 
 
 class Parsed(NamedTuple):  # one is made for each record: a frozen dataclass costs thrice as much

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats import pam_modules
+from collectors.formats import pam_modules, pam_quick
 from collectors.formats.address import source
+from collectors.formats.pam_quick import LOCAL
 from rules.event import Value
 
 # pam_unix(sshd:auth): ...   (pam_unix) ...   pam_unix[sshd:auth] (Debian's libpam-ldap)   pam_unix(auth): ...
@@ -18,30 +19,19 @@ _HEAD: Final = re.compile(
     r"\(?(pam_\w{1,32})\)?(?:[(\[]([\w./-]{1,64})(?::([\w-]{1,32}))?[)\]])?:? *(?:\(([^()]{1,64})\) )?", re.ASCII
 )
 _UNIX: Final = re.compile(r"pam_unix\(([\w./-]{1,64}):([\w-]{1,32})\): +", re.ASCII)
-# A failure as pam_unix writes it where no remote user is given, so that nobody's words stand before the address.
-_PLAIN_FAILURE: Final = re.compile(
-    r"authentication failure; logname=(\S*) uid=(\d*) euid=(\d*) tty=(\S*) ruser= rhost=(\S+)  user=(\S+)\Z", re.ASCII
-)
-# A session whose names hold neither blanks nor brackets, in one step: most of what PAM says.
-_PLAIN_SESSION: Final = re.compile(
-    r"pam_unix\(([\w./-]{1,64}):session\): session (opened|closed) for user ([^\s()]+)(?:\(uid=(\d{1,10})\))?"
-    r"(?: by ([^\s()]*)\(uid=(\d{1,10})\))?\Z",
-    re.ASCII,
-)
 _UID: Final = re.compile(r"(.*)\(uid=(\d{1,10})\)\s*$", re.ASCII | re.DOTALL)
 _FAILURE: Final = re.compile(r"(?:(\d{1,9}) more )?authentication failures?; ")
 _SUCCESS: Final = "authentication success; "  # pam_sss, with the pairs of its failures
 # The library's functions, by which a program tells of its own failure: no modules.
 _CALLS: Final = frozenset({"pam_authenticate", "pam_acct_mgmt", "pam_setcred", "pam_open_session", "pam_start"})
-_LOCAL: Final = frozenset({"sudo", "sudo-i", "su", "su-l", "polkit-1", "runuser", "runuser-l", "doas"})
 
 
 def read(message: str, program: str = "") -> dict[str, Value] | None:
     """Return what a PAM module said, or None if it is no module's message."""
     if message.startswith("pam_unix("):
-        plain = _PLAIN_SESSION.match(message)
-        if plain is not None and (plain[5] is None or plain[2] == "opened"):
-            return _plain_session(*plain.groups())
+        quick = pam_quick.failure if ":auth)" in message[:80] else pam_quick.session
+        if (fields := quick(message)) is not None:
+            return fields
     return by_parts(message, program)
 
 
@@ -60,24 +50,6 @@ def by_parts(message: str, program: str = "") -> dict[str, Value] | None:
             body = message[head.end() :]
             return _session(body, fields) if head[2] == "session" else _verdict(body, head[1], fields)
     return _read(message, program)
-
-
-def _plain_session(
-    service: str, verb: str, user: str, uid: str | None, by: str | None, by_uid: str | None
-) -> dict[str, Value]:
-    opened = verb == "opened"
-    fields: dict[str, Value] = {
-        "event.module": "pam",
-        "event.dataset": "system.auth",
-        "system.auth.pam.module": "pam_unix",
-        "system.auth.pam.service": service,
-        "system.auth.pam.type": "session",
-        "event.category": ["session"],
-        "event.type": ["start" if opened else "end"],
-        "event.action": "logged-on" if opened else "logged-off",
-    }
-    _actors(fields, opened, (user, uid or ""), (by or "", by_uid or ""))
-    return fields
 
 
 def _read(message: str, program: str) -> dict[str, Value] | None:
@@ -145,18 +117,6 @@ def _uid(text: str) -> tuple[str, str]:
 
 
 def _verdict(body: str, service: str, fields: dict[str, Value]) -> dict[str, Value]:
-    plain = _PLAIN_FAILURE.match(body)
-    if plain is not None and service not in _LOCAL:
-        tty, host, user = plain.group(4, 5, 6)
-        fields["event.action"] = "authentication_failure"
-        fields["event.outcome"] = "failure"
-        fields["event.category"] = ["authentication"]
-        fields["event.type"] = ["info"]
-        fields["user.name"] = user
-        if tty:
-            fields["system.auth.pam.tty"] = tty
-        source(fields, host)
-        return fields
     found = _FAILURE.match(body)
     if found is not None:
         if found[1]:
@@ -196,7 +156,7 @@ def failure(pairs: str, service: str, fields: dict[str, Value]) -> dict[str, Val
         source(fields, host)
     if tty:
         fields["system.auth.pam.tty"] = tty
-    if service in _LOCAL or (ruser and user and ruser != user and not host):
+    if service in LOCAL or (ruser and user and ruser != user and not host):
         return _local(ruser or logname, user, uid, euid, fields)
     who = user or ruser or (logname if fields["system.auth.pam.module"] == "pam_krb5" else "")
     if who:

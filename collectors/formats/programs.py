@@ -181,22 +181,25 @@ def understand(program: str, fields: dict[str, Value]) -> dict[str, Value]:
     return fields
 
 
-_PAM: Final = ("pam_", "PAM ", "(pam")
-
-
 def read(program: str, message: str) -> dict[str, Value] | None:
     """Return what the program meant by a message, in a dict that is the caller's; None if nobody knows it."""
     reader = _READERS.get(program)
     if reader is None and program:
         reader, message = _by_tag(program, message)
-    found = pam.read(message, program) if message[:4] in _PAM else None
-    if found is None and reader is not None:
-        found = reader(message)
-    if found is None and reader is not None and program not in _SHARED:
+    if message[:1] in _PAM and message.startswith(_PAM_WORDS):
+        found = pam.read(message, program)
+        if found is not None:
+            return found
+    if reader is None:
+        return None
+    found = reader(message)
+    if found is None and program not in _SHARED:
         return {"event.module": _MODULES.get(program, program), "event.dataset": "system.auth"}
     return found
 
 
+_PAM: Final = frozenset("pP(")  # what _PAM_WORDS begin with: one look tells of most messages that they are not PAM's
+_PAM_WORDS: Final = ("pam_", "PAM ", "(pam")
 _SHARED: Final = frozenset(
     {"systemd", "postgres", "mysqld", "mariadbd", "kernel", "Info", "Warning", "Error", "mariadb"}
 )  # names that many programs go by

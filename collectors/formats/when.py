@@ -23,6 +23,7 @@ MONTHS: Final = {
     )
 }
 _WIDEST_ZONE: Final = timedelta(hours=14)
+_KEPT: Final = 1024  # moments kept for a context
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
@@ -108,7 +109,16 @@ def _day(stamp: str, received: datetime, zone: tzinfo, year: int | None) -> str 
 
 
 def bsd(stamp: str, ctx: Context) -> datetime:
-    """Return the moment of exactly `Jan  2 03:04:05`. Raises ParseError. Many lines are of one day: it is kept."""
+    """Return the moment of exactly `Jan  2 03:04:05`. Raises ParseError. Many lines are of one second: it is kept."""
+    moment = ctx.moments.get(stamp)
+    if moment is None:
+        if len(ctx.moments) >= _KEPT:
+            ctx.moments.clear()
+        moment = ctx.moments[stamp] = _bsd(stamp, ctx)
+    return moment
+
+
+def _bsd(stamp: str, ctx: Context) -> datetime:
     day = _day(stamp[:6], ctx.received, ctx.zone, ctx.year)
     if day is not None:
         try:
