@@ -44,6 +44,7 @@ _OBJECTS: Final = (
     ('"__REALTIME_TIMESTAMP"', "journald"),
     ('"action_id"', "mssql-audit"),
     ('"connection_id"', "mysql-audit-json"),
+    ('"audit_record"', "mysql-audit-json"),
     ('"log":"', "docker"),
 )
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from collectors.formats.address import source
-from collectors.formats.sql import describe
+from collectors.formats.address import ip, source
+from collectors.formats.sql import classify, describe
 from rules.event import Value
 
 Fields = dict[str, Value]
@@ -16,8 +16,12 @@ _ACCOUNTS: Final = ("user", "role", "grant", "revoke", "set_password", "alter_in
 _EVENTS: Final = {
     "connect": ("session", "start"),
     "disconnect": ("session", "end"),
+    "quit": ("session", "end"),
     "change_user": ("session", "change"),
 }
+
+
+_TABLE: Final = {"read": "read", "insert": "write", "update": "write", "delete": "write"}
 
 
 def build(record: dict[str, str]) -> Fields:
@@ -64,7 +68,8 @@ def _peer(record: dict[str, str], fields: Fields) -> None:
         source(fields, record["ip"])
     if record.get("host"):
         if "source.ip" in fields:
-            fields["source.domain"] = record["host"]
+            if ip(record["host"]) is None:
+                fields["source.domain"] = record["host"]
         else:
             source(fields, record["host"])
 
@@ -80,13 +85,19 @@ def _what(class_: str, event: str, record: dict[str, str], fields: Fields) -> No
     command = record.get("sql_command", "")
     if command and "db.operation.name" not in fields:
         fields["db.operation.name"] = command.upper().replace("_", " ")
+    if "tocsin.db.kind" not in fields and class_ in ("general", "table_access"):
+        # The query may be left out of the log; its class then says as much: drop_table, insert_select.
+        found = classify(command.replace("_", " "), "mysql") if command else None
+        known = _TABLE.get(event) or (found.kind if found is not None and found.kind != "other" else None)
+        if known is not None:
+            fields["tocsin.db.kind"] = known
     if class_ == "connection" or event in _EVENTS:
         kind = _EVENTS.get(event, ("session", "info"))
         fields["event.category"] = [
             "database",
             "network",
             "session",
-            *(["authentication"] if event != "disconnect" else []),
+            *(["authentication"] if event not in ("disconnect", "quit") else []),
         ]
         fields["event.type"] = ["connection", kind[1]]
         fields["tocsin.db.kind"] = "session"
@@ -95,3 +106,12 @@ def _what(class_: str, event: str, record: dict[str, str], fields: Fields) -> No
     elif class_ == "audit" or event in ("startup", "shutdown", "audit", "noaudit"):
         fields["event.category"] = ["database", "configuration"]
         fields["event.type"] = ["change"]
+
+
+def class_of(name: str) -> str:
+    """Return the class of an event that XML names and JSON has a field for."""
+    if name in ("Connect", "Quit", "Change user"):
+        return "connection"
+    if name in ("Audit", "NoAudit"):
+        return "audit"
+    return "table_access" if name.startswith("Table") else "general"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from collectors.formats import Context, Format, Parsed, ParseError, when
-from collectors.formats.mysql_audit import build
+from collectors.formats.mysql_audit import build, class_of
 from collectors.formats.xml_text import elements
 
 _NAMES: Final = {
@@ -15,6 +15,7 @@ _NAMES: Final = {
     "STATUS": "status",
     "USER": "user",
     "OS_LOGIN": "os_user",
+    "OS_USER": "os_user",  # Percona's name for it
     "HOST": "host",
     "IP": "ip",
     "PRIV_USER": "priv_user",
@@ -37,20 +38,12 @@ def parse(text: str, ctx: Context) -> Parsed:
     record = dict(found[-1].attributes)
     record.update((element.path[-1], element.text.strip()) for element in found[:-1] if len(element.path) == 2)
     names = {ours: record[name] for name, ours in _NAMES.items() if record.get(name)}
-    names["class"] = _class(names.get("event", ""))
+    names["class"] = class_of(names.get("event", ""))
     # The account stands as `root[root] @ localhost [127.0.0.1]`.
     names["user"] = names.get("user", "").partition("[")[0]
     names["event"] = names.get("event", "").lower().replace(" ", "_")
     stamp = when.iso(record.get("TIMESTAMP", "").removesuffix(" UTC"), ctx)
     return Parsed(stamp[0] if stamp else None, build(names))
-
-
-def _class(name: str) -> str:
-    if name in ("Connect", "Quit", "Change user"):
-        return "connection"
-    if name in ("Audit", "NoAudit"):
-        return "audit"
-    return "table_access" if name.startswith("Table") else "general"
 
 
 def continues(first: str, line: str) -> bool:

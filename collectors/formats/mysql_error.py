@@ -120,6 +120,7 @@ def _aborted(said: str, fields: Fields) -> None:
 
 
 _SHUTDOWN: Final = re.compile(r"Received SHUTDOWN from user (.*)\. Shutting down \S+ \(Version: ", re.DOTALL)
+_READY: Final = re.compile(r"\S{1,255}: ready for connections\.")
 _BLOCKED: Final = re.compile(r"Host '([^']*)' is blocked because of many connection errors")
 
 
@@ -131,7 +132,7 @@ def _server(said: str, fields: Fields) -> None:
         who = down[1] if down is not None else said.partition("(initiated by: ")[2].partition("[")[0]
         if who:
             fields["user.name"] = who
-    elif said[:256].rstrip().endswith(": ready for connections.") or " starting as process " in said[:256]:
+    elif _READY.match(said) is not None or " starting as process " in said[:256]:
         fields |= {"event.category": ["database", "process"], "event.type": ["start"], "event.action": "server-started"}
     elif blocked is not None:
         fields |= {
