@@ -47,10 +47,10 @@ class Group:
     begun: list[Episode] = field(default_factory=list)  # as of the last settling: those whose beginning is settled
     judged: tuple[Place, Place] | None = None  # as of the last settling: from where to where no other can have begun
     due: datetime | None = None  # when the clock next makes a difference; None: whenever it moves
-    _tail: Track = field(init=False)
+    _tail: Track | None = field(init=False, default=None)  # provisional; None: to be made when it is next asked
     _settled: Track = field(init=False)
     _count: int = field(init=False, default=0)  # how many of `recent` the settled track has taken
-    _behind: bool = field(init=False, default=False)  # a late match came among them: it has to take them again
+    _behind: bool = field(init=False, default=True)  # it has to take them again, from the base on
     _episodes: list[Episode] = field(init=False, default_factory=list)  # the settled track's, since the base
     _stale: bool = field(init=False, default=False)  # the tail lacks matches that came out of order
     _unseen: bool = field(init=False, default=False)  # and they may have made something true that was not told
@@ -58,8 +58,7 @@ class Group:
 
     def __post_init__(self) -> None:
         self.reports.sort(key=lambda one: one.start)
-        self._resettle()
-        self._retail()
+        self._settled = self.base
 
     def feed(self, one: Seen) -> list[Change]:
         """Take a match; a repeat changes nothing. Return what fires on arrival."""
@@ -80,6 +79,8 @@ class Group:
 
     def _followed(self, one: Seen) -> list[Change]:
         """The tail takes a match that stands behind all others."""
+        if self._tail is None:
+            return self._fired(self._retail())
         holds, begun = self._tail.step(one)
         if not self._stale:
             return self._fired([begun] if begun is not None else [])
@@ -88,7 +89,8 @@ class Group:
 
     def _covered(self, one: Seen) -> bool:
         """Whether all that a match out of order can make true is part of an episode that was told of."""
-        return self._tail.open is not None and self._tail.open.start <= (one.time, one.id)
+        open_ = self._tail.open if self._tail is not None else None
+        return open_ is not None and open_.start <= (one.time, one.id)
 
     def look(self, moment: datetime) -> list[Change]:
         """Return what matches that came out of order make fire. To step through many again is put off for a moment."""
@@ -132,10 +134,16 @@ class Group:
         self.begun = self._episodes.copy()
         self.judged = (_place(self.recent[0]), _place(self.recent[self._count - 1])) if self._count else None
         self._rebase(clock)
-        if self._stale and self._count == len(self.recent):
-            self._retail()  # all of it is settled, and was told
         self.due = self._due(clock)
+        if self._count == len(self.recent):
+            self._rest()
         return out
+
+    def _rest(self) -> None:
+        """All of it is settled, and was told: keep the base alone until there is more."""
+        self._settled, self._tail = self.base, None
+        self._behind, self._stale, self._unseen = True, False, False
+        self._episodes = []
 
     @property
     def idle(self) -> bool:
@@ -198,9 +206,9 @@ class Group:
             self._episodes.append(begun)
 
     def _retail(self) -> list[Episode]:
-        if self._behind:
+        if self._behind and self._count:
             self._resettle()
-        self._tail, self._stale, self._unseen = self._settled.copy(), False, False
+        self._tail, self._stale, self._unseen = (self._settled if self._count else self.base).copy(), False, False
         return [begun for one in self.recent[self._count :] if (begun := self._tail.step(one)[1]) is not None]
 
     def _next(self, moment: datetime) -> None:

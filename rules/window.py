@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeVar
 
 from rules.correlation_rule import Correlating
 from rules.predicate import And, Field, Not, Or, Predicate
 
 SEEN_LIMIT: Final = 50_000  # matches that one group's window holds
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,9 +78,9 @@ class Window:
     asks: Correlating
     seen: deque[Seen] = field(default_factory=deque)
     evicted: int = 0  # matches let go before their time, for want of room
-    _ids: Counter[str] = field(default_factory=Counter)  # an event that several rules matched counts once
-    _distinct: Counter[tuple[str | None, ...]] = field(default_factory=Counter)
-    _rules: Counter[int] = field(default_factory=Counter)
+    _ids: dict[str, int] = field(default_factory=dict)  # an event that several rules matched counts once
+    _distinct: dict[tuple[str | None, ...], int] = field(default_factory=dict)
+    _rules: dict[int, int] = field(default_factory=dict)
     _numbers: list[float] = field(default_factory=list)
     _total: Fraction = Fraction(0)
     _order: Order = field(default_factory=Order)
@@ -92,12 +94,12 @@ class Window:
         self.seen.append(one)
         if self.asks.type == "temporal_ordered":
             self._order.push(one)
-        self._rules.update(one.places)
-        self._ids[one.id] += 1
-        if self._ids[one.id] > 1:
+        for place in one.places:
+            _more(self._rules, place)
+        if _more(self._ids, one.id) > 1:
             return
         if self.asks.type == "value_count" and None not in one.values:
-            self._distinct[one.values] += 1
+            _more(self._distinct, one.values)
         if one.number is not None:
             self._total += Fraction(one.number)
             insort(self._numbers, one.number)
@@ -121,15 +123,12 @@ class Window:
             self._drop(self.seen.popleft())
 
     def _drop(self, one: Seen) -> None:
-        self._rules.subtract(one.places)
-        self._ids[one.id] -= 1
-        if self._ids[one.id]:
+        for place in one.places:
+            _less(self._rules, place)
+        if _less(self._ids, one.id):
             return
-        del self._ids[one.id]
         if self.asks.type == "value_count" and None not in one.values:
-            self._distinct[one.values] -= 1
-            if not self._distinct[one.values]:
-                del self._distinct[one.values]
+            _less(self._distinct, one.values)
         if one.number is not None:
             self._total -= Fraction(one.number)
             del self._numbers[bisect_left(self._numbers, one.number)]
@@ -149,7 +148,7 @@ class Window:
                 share = self.asks.limits.percentile if self.asks.limits else 50.0
                 return percentile(self._numbers, share if self.asks.type == "value_percentile" else 50.0)
             case "temporal":
-                return sum(self._rules[place] > 0 for place in range(len(self.asks.rules)))
+                return sum(place in self._rules for place in range(len(self.asks.rules)))
             case "temporal_ordered":
                 return self._order.longest(self.seen[0]) if self.seen else 0
 
@@ -166,7 +165,7 @@ class Window:
 
     def _ordered(self, in_order_count: float) -> bool:
         """A boolean condition of an ordered correlation: those rules that were seen were seen in the listed order."""
-        kinds = sum(self._rules[place] > 0 for place in range(len(self.asks.rules)))
+        kinds = sum(place in self._rules for place in range(len(self.asks.rules)))
         return self.asks.type == "temporal" or in_order_count >= kinds
 
     def _boolean(self, part: Predicate) -> bool:
@@ -178,8 +177,22 @@ class Window:
             case Not(inner):
                 return not self._boolean(inner)
             case Field(name):
-                return any(self._rules[place] > 0 for place, rule in enumerate(self.asks.rules) if rule == name)
+                return any(place in self._rules for place, rule in enumerate(self.asks.rules) if rule == name)
         return False
+
+
+def _more(counts: dict[K, int], key: K) -> int:
+    counts[key] = count = counts.get(key, 0) + 1
+    return count
+
+
+def _less(counts: dict[K, int], key: K) -> int:
+    count = counts[key] - 1
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]
+    return count
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:

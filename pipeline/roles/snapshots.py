@@ -3,6 +3,9 @@
 Every owner writes under a name of its own, and begins with the whole of its state. So an owner that was cut off, and
 comes back with a snapshot still to be written, spoils nothing: whoever restores takes the one owner whose manifest goes
 furthest, and lets go of all others.
+
+Each key has two slots, written in turn: what is whole stays while what follows it is not yet. A log that is compacted
+keeps the last record of a key alone, and that may be of a snapshot that nobody finished.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ PART_BYTES: Final = 400_000  # no record of the stream exceeds 512 KiB
 _PREFIX: Final = "correlate/"
 _MANIFEST: Final = "manifest"
 _PART: Final = "\x00"  # stands in a key before the number of a part
+_SECOND: Final = "\x01"  # ends the key of the second slot
 _GONE: Final = b"null"
 
 
@@ -50,6 +54,8 @@ class Snapshots:
         self._group = own_group("correlate")
         self._own = ""
         self._buried: list[str] = []  # keys to be emptied once the snapshot that lets them go is whole
+        self._slots: dict[str, int] = {}  # place -> the slot that was written last
+        self._over: list[str] = []  # places whose last record says that they are gone
 
     def restored(self) -> tuple[Manifest, dict[str, bytes]]:
         """Return where the owner that went furthest stood, with the state of each key; from now on own it."""
@@ -66,7 +72,7 @@ class Snapshots:
                 keys.pop(message.key)
             elif place == _MANIFEST:
                 manifests[owner] = msgspec.json.decode(message.value, type=Manifest)
-                records.setdefault(owner, {}).update(pending.pop(owner, {}))
+                _settle(records.setdefault(owner, {}), pending.pop(owner, {}))
                 continue
             pending.setdefault(owner, {})[place] = message.value
         self._own, self._buried = uuid.uuid4().hex[:16], list(keys)
@@ -80,18 +86,37 @@ class Snapshots:
 
     def messages(self, manifest: Manifest, changed: Mapping[str, bytes]) -> list[Message]:
         """Return the records of a snapshot: what changed (empty bytes: it is gone), then the manifest."""
-        kept = [one for place, state in changed.items() for one in _parts(self._key(place), state)]
+        for place in self._over:
+            if place not in changed:
+                del self._slots[place]
+        kept = [one for place, state in changed.items() for one in _parts(self._next(place), state)]
         written = {one.key for one in kept}
         emptied = [Message(key, b"") for key in self._buried if key not in written]
         # Other owners' records go after the manifest that takes their place, and so does what this one lets go.
         mine = f"{_PREFIX}{self._own}/"
         first = [one for one in emptied if one.key.startswith(mine)]
         last = [one for one in emptied if not one.key.startswith(mine)]
-        self._buried = [one.key for one in kept if one.value == _EMPTY]
+        self._over = [place for place, state in changed.items() if not state]
+        self._buried = [self._key(place, slot) for place in self._over for slot in self._oldest_first(place)]
         return [*first, *kept, Message(self._key(_MANIFEST), msgspec.json.encode(manifest)), *last]
 
-    def _key(self, place: str) -> str:
-        return f"{_PREFIX}{self._own}/{place}"
+    def _next(self, place: str) -> str:
+        slot = self._slots[place] = 1 - self._slots.get(place, 1)
+        return self._key(place, slot)
+
+    def _oldest_first(self, place: str) -> tuple[int, int]:
+        """To empty the one that says that the place is gone first would bring back what was there before."""
+        return 1 - self._slots[place], self._slots[place]
+
+    def _key(self, place: str, slot: int = 0) -> str:
+        return f"{_PREFIX}{self._own}/{place}{_SECOND * slot}"
+
+
+def _settle(whole_: dict[str, bytes], fresh: Mapping[str, bytes]) -> None:
+    """Take a whole snapshot's records; those of the later slot come last."""
+    for key, value in fresh.items():
+        whole_.pop(key, None)
+        whole_[key] = value
 
 
 def _owned(key: str) -> tuple[str, str]:
@@ -120,7 +145,5 @@ def _joined(records: Mapping[str, bytes]) -> dict[str, bytes]:
             continue
         kept = msgspec.json.decode(value, type=Kept)
         parts = [records.get(f"{key}{_PART}{number}", b"") for number in range(kept.parts)]
-        state = b"".join(parts) if parts else bytes(kept.state)
-        if state != _GONE:
-            out[key] = state
-    return out
+        out[key.removesuffix(_SECOND)] = b"".join(parts) if parts else bytes(kept.state)
+    return {place: state for place, state in out.items() if state != _GONE}
