@@ -24,6 +24,7 @@ _RECORD: Final = re.compile(
     r"audit\((\d{1,12})\.(\d{3}):(\d{1,20})\): ?",
     re.ASCII,
 )
+_BARE: Final = re.compile(r"<?([A-Z][A-Z0-9_]{1,63}|audit-\d{1,5})>? (?=[a-z][\w-]{0,63}=)", re.ASCII)
 # key="quoted", key='...' (which holds pairs itself), key={ ... }, key=bare
 _PAIR: Final = re.compile(
     r"(?:(old|new) )?([A-Za-z_][\w\[\]-]{0,63})=(?:\"([^\"]*)\"|'([^']*)'?|\{ ?([^}]*)\}|([^\s\x1d'\"]*))", re.ASCII
@@ -141,12 +142,16 @@ def parse(text: str, ctx: Context) -> Parsed:
 
 
 def read(message: str) -> Fields | None:
-    """Return the fields of one record that came by syslog."""
+    """Return the fields of one record that came by syslog, or by the journal, which takes type and serial off."""
+    bare = _BARE.match(message)
     try:
-        record = Record(message)
+        record = Record(message if bare is None else f"type={bare[1]} msg=audit(0.000:0): {message[bare.end() :]}")
     except ParseError:
         return None
-    return understand([record])
+    fields = understand([record])
+    if bare is not None:
+        del fields["auditd.log.sequence"]
+    return fields
 
 
 def understand(records: list[Record]) -> Fields:

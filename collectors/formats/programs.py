@@ -190,14 +190,17 @@ def read(program: str, message: str) -> dict[str, Value] | None:
         found = pam.read(message, program)
         if found is not None:
             return found
-    if reader is None:
-        return None
-    found = reader(message)
-    if found is None and program not in _SHARED:
+    found = reader(message) if reader is not None else None
+    if found is None and (again := _REPEATED.match(message)) is not None:
+        return {"event.module": "syslog", "event.dataset": "system.syslog", "event.category": ["host"],
+                "event.type": ["info"], "event.action": "message_repeated", "tocsin.repeat": int(again[1])}  # fmt: skip
+    if found is None and reader is not None and program not in _SHARED:
         return {"event.module": _MODULES.get(program, program), "event.dataset": "system.auth"}
     return found
 
 
+# syslogd's own word for lines that it did not write again; whose they were stands in the line before.
+_REPEATED: Final = re.compile(r"(?:-{2,3} )?last message (?:repeated|buffered) (\d{1,9}) times?(?: ---?)?\Z", re.ASCII)
 _PAM: Final = frozenset("pP(")  # what _PAM_WORDS begin with: one look tells of most messages that they are not PAM's
 _PAM_WORDS: Final = ("pam_", "PAM ", "(pam")
 _SHARED: Final = frozenset(

@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from collectors.formats import Context, Format, Parsed, ParseError, when
+from collectors.formats import Context, Format, Parsed, ParseError, rfc5424, when
 from collectors.formats.address import number
 from collectors.formats.programs import read, understand
 from rules.event import Value
@@ -26,8 +26,8 @@ _SEVERITIES: Final = (
 _LEVELS: Final = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 # "Jan  2 03:04:05", with a year before or after the clock, a fraction, a zone (Cisco's and syslog-ng's variants).
 _STAMP: Final = re.compile(
-    r"\*?([A-Z][a-z]{2}) {1,2}(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: (\d{4})(?= ))?"
-    r"(?: (UTC|GMT|Z|[+-]\d\d:?\d\d)(?=[ :]))?:?",
+    r"\*?(?:((?:19|20)\d\d) )?([A-Z][a-z]{2}) {1,2}(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?"
+    r"(?: ((?:19|20)\d\d)(?= ))?(?: (UTC|GMT|Z|[+-]\d\d:?\d\d)(?=[ :]))?:?",
     re.ASCII,
 )
 # The headers that nearly all lines have, in one step each.
@@ -41,6 +41,7 @@ _PLAIN_ISO: Final = re.compile(
     re.ASCII | re.DOTALL,
 )
 _new = tuple.__new__  # a NamedTuple's own takes twice as long, and this is done for every line
+_AFTER_CLOCK: Final = re.compile(r"(?:(?:19|20)\d\d|UTC|GMT|[+-]\d\d:?\d\d) ", re.ASCII)  # a year or a zone, no host
 _WEEKDAY: Final = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?=[A-Z])")
 # A tag: the program, perhaps with a version, a path or "(pam_unix)", then its number in brackets.
 # gdm writes a "]" too many.
@@ -50,7 +51,19 @@ _VERSIONED: Final = re.compile(r"([\w.-]{1,64} [\d.]{1,32}):(?= )", re.ASCII)
 # "host sshd[12]: " without a time, as `journalctl -o short` cut short or a relay's template leaves it.
 _TIMELESS: Final = re.compile(r"(?:[\w.-]{1,255} )?[A-Za-z][\w./()-]{0,63}\[\d{1,10}\]: ", re.ASCII)
 _SOLARIS: Final = re.compile(r"\[ID \d{1,10} [a-z0-9]{1,16}\.[a-z]{1,16}\] ", re.ASCII)
-_HOST: Final = re.compile(r"[\w.:%*-]{1,255}", re.ASCII)
+# A host's name; syslog-ng writes "source@host" and, where it relays, "host/relay".
+_HOST: Final = re.compile(r"(?:[\w.-]{1,64}@)?([\w.:%*-]{1,255})(?:/[\w.:%*-]{1,255}){0,8}", re.ASCII)
+# What some write between time, host and tag: FreeBSD's "<auth.info>", Solaris' and AIX's "auth|security:info".
+_LEVEL: Final = re.compile(
+    r"<[\w.|]{1,40}> (?! )|[\w|]{1,32}[:.](?:emerg|alert|crit|err|warn(?:ing)?|notice|info|debug) ", re.ASCII
+)
+_FORWARDED: Final = re.compile(r"Message forwarded from ([\w.:%-]{1,255}): ", re.ASCII)
+# SSSD names its children within its own name: "[sssd[krb5_child[12]]]: ", "sssd[be[example.org]][12]: ".
+_SSSD: Final = re.compile(
+    r"\[?sssd\[(?:(\w{1,32})\[(\d{1,10})\]|(\w{1,32})(?:\[[^\[\]]{0,255}\])?)\]{1,3}(?:\[(\d{1,10})\])?:(?: |$)",
+    re.ASCII,
+)
+_XRDP: Final = re.compile(r"\[(\d{8})-(\d\d:\d\d:\d\d)\] (?=\[[A-Z]+ ?\] )", re.ASCII)  # xrdp's own file
 
 
 def parse(text: str, ctx: Context) -> Parsed:
@@ -67,7 +80,12 @@ def parse(text: str, ctx: Context) -> Parsed:
     if text[:1] == "<":
         at = _priority(text, fields)
         if text.startswith("1 ", at):
-            return _rfc5424(text, at + 2, fields, ctx)
+            return rfc5424.read(text, at + 2, fields, ctx)
+    if text[:1] == "[" and (own := _XRDP.match(text)) is not None:
+        return _xrdp(text, own, fields, ctx)
+    if text.startswith("1 ") and text[2:6].isdecimal():  # RFC 5424 in a file, without its PRI
+        return rfc5424.read(text, 2, fields, ctx)
+    at += 1 if at and text.startswith(" ", at) else 0
     found = _stamp(text, at, ctx)
     if found is None:
         if _TIMELESS.match(text, at) is None:
@@ -75,6 +93,14 @@ def parse(text: str, ctx: Context) -> Parsed:
         return Parsed(None, _message(text, at, fields))
     time, at = found
     return Parsed(time, _message(text, at, fields))
+
+
+def _xrdp(text: str, head: re.Match[str], fields: dict[str, Value], ctx: Context) -> Parsed:
+    date, clock = head.groups()
+    stamp = when.iso(f"{date[:4]}-{date[4:6]}-{date[6:]}T{clock}", ctx)
+    fields["process.name"] = "xrdp"
+    fields["message"] = text[head.end() :]
+    return Parsed(stamp[0] if stamp else None, understand("xrdp", fields))
 
 
 def _plain(host: str, program: str, process: str | None, message: str) -> dict[str, Value]:
@@ -130,6 +156,7 @@ def _stamp(text: str, at: int, ctx: Context) -> tuple[datetime, int] | None:
         month is not None
         and text[at + 9 : at + 10] == text[at + 12 : at + 13] == ":"
         and text[at + 15 : at + 16] == " "
+        and _AFTER_CLOCK.match(text, at + 16) is None
     ):
         day, hour, minute, second = (
             text[at + 4 : at + 6],
@@ -141,7 +168,7 @@ def _stamp(text: str, at: int, ctx: Context) -> tuple[datetime, int] | None:
         if digits.isdecimal() and digits.isascii() and day.strip(" ").isdecimal() and day.isascii():
             return when.yearless(month, int(day), (int(hour), int(minute), int(second)), 0, ctx), at + 15
     if text[at : at + 1].isdecimal():
-        return when.iso(text, ctx, at)
+        return when.iso(text, ctx, at) or _stamp_of_kin(text, at, ctx)
     if text[at : at + 1] == "@":
         return _tai64n(text, at)
     return _stamp_of_kin(text, at, ctx)
@@ -150,12 +177,12 @@ def _stamp(text: str, at: int, ctx: Context) -> tuple[datetime, int] | None:
 def _stamp_of_kin(text: str, at: int, ctx: Context) -> tuple[datetime, int] | None:
     weekday = _WEEKDAY.match(text, at)
     found = _STAMP.match(text, weekday.end() if weekday else at)
-    if found is None or found[1] not in when.MONTHS:
+    if found is None or found[2] not in when.MONTHS:
         return None
-    name, day, before, hour, minute, second, fraction, after, zone = found.groups()
+    first, name, day, before, hour, minute, second, fraction, after, zone = found.groups()
     micro = int((fraction + "00000")[:6]) if fraction else 0
     clock = (int(hour), int(minute), int(second))
-    year = before or after
+    year = first or before or after
     month = when.MONTHS[name]
     if year is None:
         return when.yearless(month, int(day), clock, micro, ctx), found.end()
@@ -183,19 +210,36 @@ def _message(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
         number(fields, "process.pid", text[at + 5 : max(at, text.find("]", at, at + 20))])
         fields["message"] = text[text.find("]", at) + 1 :].lstrip(" ")
         return understand("vsftpd", fields)
+    at = _skip(_LEVEL, text, at) if text.startswith("<", at) else at
     end = text.find(" ", at)
     word = text[at:end] if end > 0 else text[at:]
-    if not (word.endswith(":") or word.endswith("]")) and _HOST.fullmatch(word):
-        fields["host.hostname"] = word
+    host = _HOST.fullmatch(word) if not word.endswith((":", "]")) and word != "last" else None
+    if host is not None:
+        fields["host.hostname"] = host[1]
         at = end + 1 if end > 0 else len(text)
         while text.startswith(" ", at):
             at += 1
-    return tagged(text, at, fields)
+    forwarded = _FORWARDED.match(text, at)
+    if forwarded is not None:  # AIX: by whom it came stands first; from whom is what a tag claims
+        fields["log.syslog.hostname"] = forwarded[1]
+        at = forwarded.end()
+    return tagged(text, _skip(_LEVEL, text, at), fields)
+
+
+def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return at if found is None else found.end()
 
 
 def tagged(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
     """Read `tag[pid]: message` at `at`, and the message by the program; a message without a tag stands alone."""
     found = _TAG.match(text, at) or _TAG_NO_COLON.match(text, at) or _VERSIONED.match(text, at)
+    child = _SSSD.match(text, at) if text.startswith(("sssd[", "[sssd["), at) else None
+    if child is not None:
+        fields["process.name"] = child[1] or (f"sssd_{child[3]}" if child[3] in ("be", "pam", "nss") else "sssd")
+        number(fields, "process.pid", child[2] or child[4] or "")
+        fields["message"] = text[child.end() :]
+        return understand(str(fields["process.name"]), fields)
     if found is None:
         fields["message"] = text[at:]
         return understand("", fields)
@@ -213,60 +257,6 @@ def tagged(text: str, at: int, fields: dict[str, Value]) -> dict[str, Value]:
     solaris = _SOLARIS.match(text, at) if text.startswith("[ID ", at) else None
     fields["message"] = text[solaris.end() if solaris else at :]
     return understand(program, fields)
-
-
-def _rfc5424(text: str, at: int, fields: dict[str, Value], ctx: Context) -> Parsed:
-    """Read the rest of an RFC 5424 header (section 6), "-" standing for what the sender does not know."""
-    words = text[at:].split(" ", 5)
-    if len(words) < 6:
-        raise ParseError("no RFC 5424 header: fewer than six parts")
-    stamp, host, program, process, message_id, rest = words
-    fields["log.syslog.version"] = "1"
-    time = None
-    if stamp != "-":
-        found = when.iso(stamp, ctx)
-        if found is None or found[1] != len(stamp):
-            raise ParseError("no RFC 5424 header: its time is none")
-        time = found[0]
-    if host != "-":
-        fields["host.hostname"] = host
-    if program != "-":
-        fields["process.name"] = fields["log.syslog.appname"] = program
-    if process != "-":
-        fields["log.syslog.procid"] = process
-        number(fields, "process.pid", process)
-    if message_id != "-":
-        fields["log.syslog.msgid"] = message_id
-    fields["message"] = structured(rest, fields).removeprefix("\ufeff")
-    return Parsed(time, understand(program, fields))
-
-
-def structured(rest: str, fields: dict[str, Value]) -> str:
-    """Take the STRUCTURED-DATA (section 6.3) off the front and return the message after it."""
-    if rest == "-" or rest.startswith("- "):
-        return rest[2:]
-    at = 0
-    while rest.startswith("[", at):
-        at = _element(rest, at + 1, fields)
-    return rest[at + 1 :] if rest.startswith(" ", at) else rest[at:]
-
-
-_NAME: Final = re.compile(r'[^ =\]"]{1,255}')
-_PARAM: Final = re.compile(r' +([^ =\]"]{1,255})="((?:[^"\\]|\\.)*)"', re.DOTALL)
-
-
-def _element(rest: str, at: int, fields: dict[str, Value]) -> int:
-    found = _NAME.match(rest, at)
-    if found is None:
-        raise ParseError("no RFC 5424 header: structured data without a name")
-    name, at = found[0], found.end()
-    while (param := _PARAM.match(rest, at)) is not None:
-        value = re.sub(r'\\(["\\\]])', r"\1", param[2])
-        fields[f"log.syslog.structured_data.{name}.{param[1]}"] = value
-        at = param.end()
-    if not rest.startswith("]", at):
-        raise ParseError("no RFC 5424 header: structured data is not closed")
-    return at + 1
 
 
 def continues(first: str, line: str) -> bool:

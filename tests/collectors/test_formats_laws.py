@@ -26,6 +26,7 @@ HEADS = {
     "syslog": ["Nov 22 02:00:00 h sshd[1]: ", "<86>1 2026-11-22T02:00:00Z h sudo - - - ", "2026-11-22T02:00:00Z h su: ", "<13>",
                "Nov 22 02:00:00 h postgres[1]: [1-1] ", "Nov 22 02:00:00 h mysqld: ", "Nov 22 02:00:00 h sudo: a : ", "Nov 22 02:00:00 h login: ", "Nov 22 02:00:00 h useradd: ",
                "Nov 22 02:00:00 h polkitd: ", "Nov 22 02:00:00 h xrdp: ", "Nov 22 02:00:00 h CRON: ",
+               "[20261122-02:00:00] [INFO ] ", "Nov 22 02:00:00 h [sssd[a[1]]]: ", "Nov 22 02:00:00 h audit[1]: USER_LOGIN pid=1 ", "1 2026-11-22T02:00:00Z h sshd 7 - ",
                "Nov 22 02:00:00 h dropbear: ", "Nov 22 02:00:00 h proftpd: h (a[1.2.3.4]) - ", "Nov 22 02:00:00 h vsftpd: ", "Nov 22 02:00:00 h sftp-server: ", "Nov 22 02:00:00 h dovecot: imap-login: "],
     "sshd": ["", "Failed password for ", "Accepted publickey for ", "Disconnecting ", "Received disconnect from "],
     "auditd": ["type=SYSCALL msg=audit(1700000000.001:1): ", "type=EXECVE msg=audit(1700000000.001:1): argc=1 a0="],
