@@ -9,6 +9,11 @@ from collectors.formats import Context, Format, Parsed, ParseError
 
 # How a record begins -> the formats that begin so, the more particular first.
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]{1,2}\d{1,2}:\d\d:\d\d)", re.ASCII)
+_MSSQL_CSV: Final = re.compile(
+    r'\ufeff?"?(?:event_time"?,"?sequence_number'
+    r'|\d{4}-\d\d-\d\d[T ][\d:.]{8,18}"?,"?\d{1,10}"?,"?[A-Z0-9]{1,4} *"?,)',
+    re.ASCII,
+)
 _SHAPES: Final = (
     (re.compile(r"(?:node=\S+ )?type=[A-Z0-9_\[\]]+ (?:msg=)?audit\("), ("auditd",)),
     (re.compile(r"<\d{1,3}>"), ("syslog",)),
@@ -21,6 +26,7 @@ _SHAPES: Final = (
     (re.compile(r"\d{6} [ \d]\d:\d\d:\d\d"), ("mysql-general", "mysql-error")),
     (re.compile(r"(?:audit_schema_version|Audit event: audit_schema_version):"), ("mssql-audit",)),
     (re.compile(r"__CURSOR="), ("journald",)),
+    (_MSSQL_CSV, ("mssql-audit", "postgresql-csv")),
     (re.compile(r"\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP]"), ("cri",)),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d (?!\S*\[)\S+ {2,}"), ("mssql-errorlog",)),
     (
@@ -93,7 +99,8 @@ def quoting(first: str) -> str | None:
     """Return the mark that holds a record together, as the format that `first` seems to be has it."""
     from collectors.formats.registry import FORMATS  # noqa: PLC0415
 
-    return FORMATS[candidates(first)[0]].quote
+    found = FORMATS[candidates(first)[0]]
+    return found.quoting(first) if found.quoting is not None else found.quote
 
 
 FORMAT = Format("auto", parse, continues, quoting=quoting, leads="# Time: ")  # mysql-slow's

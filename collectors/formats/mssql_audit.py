@@ -1,4 +1,4 @@
-"""SQL Server Audit: a row of sys.fn_get_audit_file as JSON, or the `name:value` lines of Windows event 33205.
+"""SQL Server Audit: a row of sys.fn_get_audit_file as JSON or CSV, or the `name:value` lines of Windows event 33205.
 
 Actions by id as sys.dm_audit_actions lists them. Written from the documentation, not run here: unverified.
 """
@@ -9,86 +9,17 @@ import re
 from typing import Final
 
 from collectors.formats import Context, Format, Parsed, ParseError, when
-from collectors.formats.address import source
+from collectors.formats.address import number, source
 from collectors.formats.json_text import object_of
+from collectors.formats.mssql_audit_actions import ACTIONS, TYPES
 from collectors.formats.mssql_errorlog import base
+from collectors.formats.pgaudit import split
 from collectors.formats.sql import describe
 from rules.event import Value
 
 Fields = dict[str, Value]
-# action_id -> (what it is called, kind, further categories)
-_ACTIONS: Final = {
-    "LGIS": ("login-succeeded", "session", "authentication"),
-    "LGIF": ("login-failed", "session", "authentication"),
-    "LGO": ("logout", "session", "session"),
-    "DBAS": ("database-login-succeeded", "session", "authentication"),
-    "DBAF": ("database-login-failed", "session", "authentication"),
-    "LGDA": ("login-disabled", "privilege", "iam"),
-    "LGEA": ("login-enabled", "privilege", "iam"),
-    "PWC": ("password-changed", "privilege", "iam"),
-    "PWR": ("password-reset", "privilege", "iam"),
-    "PWRS": ("password-reset", "privilege", "iam"),
-    "PWCS": ("password-changed", "privilege", "iam"),
-    "APRL": ("add-role-member", "privilege", "iam"),
-    "DPRL": ("drop-role-member", "privilege", "iam"),
-    "CCLG": ("change-login-credential", "privilege", "iam"),
-    "NMLG": ("no-credential-map", "privilege", "iam"),
-    "USAF": ("user-changed", "privilege", "iam"),
-    "G": ("grant", "privilege", "iam"),
-    "GWG": ("grant-with-grant", "privilege", "iam"),
-    "R": ("revoke", "privilege", "iam"),
-    "RWC": ("revoke-cascade", "privilege", "iam"),
-    "RWG": ("revoke-with-grant", "privilege", "iam"),
-    "D": ("deny", "privilege", "iam"),
-    "DWC": ("deny-cascade", "privilege", "iam"),
-    "TO": ("take-ownership", "privilege", "iam"),
-    "IMP": ("impersonate", "privilege", "session"),
-    "SL": ("select", "read", ""),
-    "IN": ("insert", "write", ""),
-    "UP": ("update", "write", ""),
-    "DL": ("delete", "write", ""),
-    "EX": ("execute", "other", ""),
-    "RF": ("references", "read", ""),
-    "VW": ("view", "read", ""),
-    "RC": ("receive", "read", ""),
-    "CR": ("create", "ddl", ""),
-    "AL": ("alter", "ddl", ""),
-    "DR": ("drop", "ddl", ""),
-    "BA": ("backup", "backup", ""),
-    "BAL": ("backup-log", "backup", ""),
-    "RS": ("restore", "restore", ""),
-    "RSL": ("restore-log", "restore", ""),
-    "DBCC": ("dbcc", "other", ""),
-    "OP": ("open", "session", ""),
-    "AUSC": ("audit-session-changed", "ddl", "configuration"),
-    "AUSF": ("audit-shutdown-on-failure", "other", "configuration"),
-    "SVCN": ("server-continued", "other", ""),
-    "SVPD": ("server-paused", "other", ""),
-    "SVSD": ("server-shutdown", "other", "host"),
-    "SVSR": ("server-started", "other", "host"),
-    "CNAU": ("audit-change", "ddl", "configuration"),
-    "ACDO": ("change-own", "ddl", ""),
-    "LGSD": ("audit-dropped", "ddl", "configuration"),
-}
-_TYPES: Final = {
-    "U": "table",
-    "V": "view",
-    "P": "procedure",
-    "DB": "database",
-    "FN": "function",
-    "SX": "schema",
-    "LX": "login",
-    "US": "user",
-    "RL": "role",
-    "SR": "server",
-    "SG": "role",
-    "S": "table",
-    "WL": "login",
-    "SL": "login",
-    "A": "audit",
-    "SA": "audit",
-    "DA": "audit",
-}
+_BATCHES: Final = ("BCM", "RCM", "BST", "RST")  # their object is the database that they ran in
+_LOGINS: Final = ("LGIS", "LGIF", "LGO", "DBAS", "DBAF", "DBL")
 _PAIR: Final = re.compile(r"([a-z][a-z_0-9]{2,40}):", re.ASCII)
 _CLIENT: Final = re.compile(r"<address>([^<]*)</address>")
 _PLAIN: Final = (
@@ -107,6 +38,8 @@ _PLAIN: Final = (
 
 def parse(text: str, ctx: Context) -> Parsed:
     """Return the event of one audit record. Raises ParseError if it has no action_id."""
+    if _CSV_HEAD.match(text):
+        return Parsed(None, {**base("mssql.audit"), "message": text})
     row = _row(text)
     if "action_id" not in row:
         raise ParseError("no record of SQL Server Audit: no action_id")
@@ -124,7 +57,39 @@ def _row(text: str) -> dict[str, str]:
             for name, value in record.items()
             if value is not None and not isinstance(value, dict | list)
         }
-    return lines(text)
+    return _of_csv(text) if _is_csv(text) else lines(text)
+
+
+# The columns of sys.fn_get_audit_file in their order, as SELECT * exports them; later versions add some at the end.
+_COLUMNS: Final = (
+    *("event_time", "sequence_number", "action_id", "succeeded", "permission_bitmask", "is_column_permission"),
+    *("session_id", "server_principal_id", "database_principal_id", "target_server_principal_id"),
+    *("target_database_principal_id", "object_id", "class_type", "session_server_principal_name"),
+    *("server_principal_name", "server_principal_sid", "database_principal_name", "target_server_principal_name"),
+    *("target_server_principal_sid", "target_database_principal_name", "server_instance_name", "database_name"),
+    *("schema_name", "object_name", "statement", "additional_information", "file_name", "audit_file_offset"),
+    *("user_defined_event_id", "user_defined_information", "audit_schema_version", "sequence_group_id"),
+    *("transaction_id", "client_ip", "application_name", "duration_milliseconds", "response_rows", "affected_rows"),
+)
+_CSV: Final = re.compile(
+    r'\ufeff?"?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?"?,"?\d{1,10}"?,"?[A-Z0-9]{1,4} *"?,', re.ASCII
+)
+_CSV_HEAD: Final = re.compile(r'\ufeff?"?event_time"?,"?sequence_number"?,"?action_id"?,', re.ASCII | re.IGNORECASE)
+
+
+def _is_csv(text: str) -> bool:
+    return _CSV.match(text) is not None
+
+
+def _of_csv(text: str) -> dict[str, str]:
+    values = split(text.removeprefix("\ufeff").rstrip("\r"), len(_COLUMNS))
+    found = dict(zip(_COLUMNS, (value.strip() for value in values), strict=False))
+    return {name: value for name, value in found.items() if value not in ("", "NULL")}
+
+
+def quoting(first: str) -> str | None:
+    """Return the mark that holds a record of CSV together; the other forms have none."""
+    return '"' if _is_csv(first) or _CSV_HEAD.match(first) else None
 
 
 def _of_windows(record: dict[str, object]) -> dict[str, str] | None:
@@ -212,7 +177,7 @@ def build(row: dict[str, str], ctx: Context) -> Parsed:
     """Return the event of an audit record by its column names."""
     fields = base("mssql.audit")
     action = row["action_id"].strip()
-    called, kind, category = _ACTIONS.get(action, (action.lower(), "other", ""))
+    called, kind, category = ACTIONS.get(action, (action.lower(), "other", ""))
     fields["event.action"] = called
     fields["mssql.audit.action_id"] = action
     if row.get(""):
@@ -224,15 +189,29 @@ def build(row: dict[str, str], ctx: Context) -> Parsed:
     _who(row, fields)
     statement = row.get("statement", "")
     fields["message"] = statement or called
-    if statement:
+    if action in _LOGINS:
+        _reason(statement, fields)
+    elif statement:
         describe(fields, statement, "mssql")
     fields.setdefault("db.operation.name", called.upper().replace("-", " "))
-    if kind != "other" or "tocsin.db.kind" not in fields:
+    if kind == "started":  # the completed one tells what came of it
+        fields["event.outcome"], fields["tocsin.db.kind"] = "unknown", "other"
+        fields.pop("tocsin.db.unbounded", None)
+    elif kind != "other" or "tocsin.db.kind" not in fields:
         fields["tocsin.db.kind"] = kind
-    _object(row, fields)
+    if action not in _BATCHES:
+        _object(row, fields)
+    _measures(row, fields)
     stamp = row.get("event_time", "")
     found = when.iso(stamp, ctx)
     return Parsed(found[0] if found else None, fields)
+
+
+def _reason(statement: str, fields: Fields) -> None:
+    """Login failed for user 'x'. Reason: ... [CLIENT: ...]: a login's statement is a message, or its SET options."""
+    _, marked, reason = statement.rpartition("'. Reason: ")
+    if marked and statement.startswith("Login failed"):
+        fields["event.reason"] = reason.partition(" [CLIENT: ")[0]
 
 
 def _who(row: dict[str, str], fields: Fields) -> None:
@@ -253,14 +232,16 @@ def _who(row: dict[str, str], fields: Fields) -> None:
     if target:
         fields["user.target.name"] = target
     client = row.get("client_ip") or next(iter(_CLIENT.findall(row.get("additional_information", "")[:65536])), "")
-    if client and client not in ("local machine", "Unknown"):
+    if client.lower() not in ("", "local machine", "unknown"):
         source(fields, client)
+    elif row.get("host_name"):
+        source(fields, row["host_name"])
 
 
 def _object(row: dict[str, str], fields: Fields) -> None:
     if row.get("database_name"):
         fields["db.namespace"] = row["database_name"]
-    kind = _TYPES.get(row.get("class_type", "").strip())
+    kind = TYPES.get(row.get("class_type", "").strip())
     name = row.get("object_name", "")
     if name:
         fields["tocsin.db.object"] = name
@@ -270,9 +251,19 @@ def _object(row: dict[str, str], fields: Fields) -> None:
             fields["db.collection.name"] = f"{row['schema_name']}.{name}" if row.get("schema_name") else name
         if kind == "database":
             fields["db.namespace"] = name  # a restore runs in master: what matters is the database that it is done to
+
+
+def _measures(row: dict[str, str], fields: Fields) -> None:
+    if row.get("database_name"):
+        fields.setdefault("db.namespace", row["database_name"])
     rows = row.get("affected_rows", "")
     if rows.isdecimal() and rows.isascii() and len(rows) < 19:
         fields["mssql.audit.affected_rows"] = int(rows)
+    returned, milliseconds = row.get("response_rows", ""), row.get("duration_milliseconds", "")
+    if returned not in ("", "0"):
+        number(fields, "db.response.returned_rows", returned)
+    if milliseconds.isdecimal() and milliseconds.isascii() and 0 < len(milliseconds) < 12:
+        fields["event.duration"] = int(milliseconds) * 1_000_000
     for column in _PLAIN:
         if row.get(column):
             fields[f"mssql.audit.{column}"] = row[column]
@@ -280,7 +271,9 @@ def _object(row: dict[str, str], fields: Fields) -> None:
 
 def continues(first: str, line: str) -> bool:
     """Say whether `line` goes on in a record of `name:value` lines; a JSON row stands alone."""
+    if quoting(first) is not None:
+        return first.count('"') % 2 == 1 and not _is_csv(line)
     return not first.lstrip().startswith("{") and not line.startswith(("audit_schema_version:", "Audit event: ", "{"))
 
 
-FORMAT = Format("mssql-audit", parse, continues)
+FORMAT = Format("mssql-audit", parse, continues, quoting=quoting)

@@ -37,12 +37,13 @@ _EVENTS: Final = tuple(
         (r"Restore is complete on database '(.*?)'", "restore", "RESTORE DATABASE", "success"),
         (r"The database '(.*?)' is marked RESTORING", "restore", "RESTORE DATABASE", "unknown"),
         (
-            r"(?:BACKUP|RESTORE) failed to complete the command ((?:BACKUP|RESTORE) (?:DATABASE|LOG)) (\S*?)\.? Check",
+            r"(?:BACKUP|RESTORE) failed to complete the command ((?:BACKUP|RESTORE) (?:DATABASE|LOG)) "
+            r"(\[(?:[^\]]|\]\])+\]|[^\s.]*)",
             "",
             "",
             "failure",
         ),
-        (r"Setting database option (.*) for database '(.*?)'\.", "ddl", "ALTER DATABASE", "success"),
+        (r"Setting database option (.*) for database \[?'?(.*?)'?\]?\.", "ddl", "ALTER DATABASE", "success"),
         (r"Starting up database '(.*?)'\.", "other", "STARTUP DATABASE", "success"),
     )
 )
@@ -50,6 +51,21 @@ _DEVICE: Final = re.compile(r".*device information: \((?:FILE=\d+, )?TYPE=\w+: \
 _PROCESSED: Final = re.compile(r"(BACKUP|RESTORE) (DATABASE|LOG)(?: WITH \w+)? successfully processed (\d{1,18}) pages")
 _OPTION: Final = re.compile(
     r"Configuration option '(.*?)' changed from (\S+) to (\S+)\. Run the RECONFIGURE", re.DOTALL
+)
+
+
+_CHECKED: Final = re.compile(
+    r"DBCC (\w{1,32}) \((.*?)\)(?: WITH [\w, ]+)? executed by (.*?) (?:found|terminated)", re.DOTALL
+)
+_KILLED: Final = re.compile(
+    r"Process ID (\d{1,9}) was killed by hostname (.*?), host process ID (\d{1,9})\.", re.DOTALL
+)
+_AUDIT: Final = re.compile(
+    r"Audit: (.*?), (?:Initialized and Assigned State: |State changed from: \w+ to: )(\w{1,32})", re.DOTALL
+)
+_LIFE: Final = (
+    (re.compile(r"SQL Server is now ready for client connections"), "server-started", "start"),
+    (re.compile(r"SQL Server is terminating |SQL Trace was stopped due to server shutdown"), "server-shutdown", "end"),
 )
 
 
@@ -110,6 +126,37 @@ def understand(message: str, fields: Fields) -> None:
         }
         return
     _database(message, fields)
+    if "event.action" not in fields:
+        _server(message, fields)
+
+
+def _server(message: str, fields: Fields) -> None:
+    """Who checked a database or ended a session, an audit that stops, the server's own coming and going."""
+    checked, killed, audit = (pattern.match(message) for pattern in (_CHECKED, _KILLED, _AUDIT))
+    if checked is not None:
+        fields |= {"db.operation.name": f"DBCC {checked[1]}", "event.action": f"dbcc-{checked[1].lower()}"}
+        fields |= {"db.namespace": checked[2].partition(",")[0].strip("'[] "), "tocsin.db.kind": "other"}
+        named(checked[3], fields)
+    elif killed is not None:
+        fields |= {"db.operation.name": "KILL", "event.action": "session-killed", "tocsin.db.kind": "other"}
+        fields["mssql.log.session_id"] = int(killed[1])
+        source(fields, killed[2])
+    elif audit is not None:
+        fields |= {"event.category": ["database", "configuration"], "event.type": ["change"]}
+        fields |= {"event.action": f"audit-{audit[2].lower().replace('_', '-')}", "mssql.log.audit": audit[1]}
+    else:
+        life = next((one for one in _LIFE if one[0].match(message)), None)
+        if life is not None:
+            fields |= {"event.category": ["database", "process"], "event.action": life[1], "event.type": [life[2]]}
+
+
+def named(login: str, fields: Fields) -> None:
+    """Add a login's name, its domain apart; an empty one is nobody's."""
+    domain, marked, name = login.rpartition("\\")
+    if name:
+        fields["user.name"] = name
+    if marked:
+        fields["user.domain"] = domain
 
 
 def _login(verdict: str, rest: str, fields: Fields) -> None:
@@ -122,10 +169,7 @@ def _login(verdict: str, rest: str, fields: Fields) -> None:
     fields["event.action"] = "login-failed" if failed else "login-succeeded"
     fields["event.outcome"] = "failure" if failed else "success"
     fields["tocsin.db.kind"] = "session"
-    domain, marked, name = user.rpartition("\\")
-    fields["user.name"] = name
-    if marked:
-        fields["user.domain"] = domain
+    named(user, fields)
     if reason:
         fields["event.reason"] = reason
     peer = peer.removesuffix("]").strip() if said else ""
@@ -154,6 +198,8 @@ def _database(message: str, fields: Fields) -> None:
         fields["tocsin.db.object_type"] = "database"
         fields["event.action"] = str(fields["db.operation.name"]).lower().replace(" ", "-")
         fields["event.outcome"] = outcome
+        if kind == "ddl":
+            fields["mssql.log.option"] = groups[0]
         device = _DEVICE.match(message) if kind in ("backup", "restore") else None
         if device is not None:
             fields["file.path"] = device[1]

@@ -79,9 +79,9 @@ def _of_percona(record: Mapping[str, object], ctx: Context) -> Parsed:
 
 
 _PERCONA: Final = {
-    "name": "event", "connection_id": "connection_id", "record": "id", "status": "status", "user": "user", "host": "host",
-    "os_user": "os_user", "os_login": "os_user", "ip": "ip", "priv_user": "priv_user", "proxy_user": "proxy", "db": "db",
-    "command_class": "sql_command", "sqltext": "query",
+    "name": "event", "connection_id": "connection_id", "record": "id", "status": "status", "user": "user",
+    "host": "host", "os_user": "os_user", "os_login": "os_user", "ip": "ip", "priv_user": "priv_user",
+    "proxy_user": "proxy", "db": "db", "command_class": "sql_command", "sqltext": "query",
 }  # fmt: skip
 
 
