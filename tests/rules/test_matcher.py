@@ -57,15 +57,40 @@ def test_a_record_is_judged_as_its_fields_are_whatever_came_before_it(events: li
         assert titles(matcher.match_json(msgspec.json.encode(event))[0]) == titles(plain.match(event))
 
 
-def test_what_is_learnt_after_many_records_changes_nothing() -> None:
+def _many() -> list[dict[str, Any]]:
     """Enough records that triggers are learnt, twice, with common and rare ones among them."""
-    matcher, plain = Matcher(RULES), Matcher(RULES)
-    for number in range(2_000):
-        event: dict[str, Any] = {
+    return [
+        {
             "event.category": ["process"] if number % 3 else ["authentication"],
             "event.module": ("sshd", "auditd", "cron")[number % 3],
             "user.name": "root" if number % 5 == 0 else f"u{number}",
             "message": "cron" if number % 7 == 0 else "nothing",
             "n": number % 11,
         }
+        for number in range(2_000)
+    ]
+
+
+def test_what_is_learnt_after_many_records_changes_nothing() -> None:
+    matcher, plain = Matcher(RULES), Matcher(RULES)
+    for event in _many():
         assert titles(matcher.match_json(msgspec.json.encode(event))[0]) == titles(plain.match(event))
+
+
+def test_a_record_that_was_read_before_something_was_learnt_is_judged_the_same() -> None:
+    matcher, plain = Matcher(RULES), Matcher(RULES)
+    records = [msgspec.json.encode(event) for event in _many()]
+    early = [matcher.read(record) for record in records]
+    for event, read, record in zip(_many(), early, records, strict=True):
+        assert titles(matcher.match_read(read, record)[0]) == titles(plain.match(event))
+
+
+def test_the_record_at_which_something_is_learnt_is_judged_the_same() -> None:
+    """It was read for what was waited for until then: here a long text that is everywhere, later the short one."""
+    detection = "{s: {x: everywhere to be found, y: b}, condition: s}"
+    rule = f"title: t\nlogsource: {{category: application}}\ndetection: {detection}\n"
+    for phase in range(4):
+        matcher = Matcher(load([("r.yml", rule)], {}))
+        for number in range(600):
+            event = {"x": "everywhere to be found", "y": "b" if (number + phase) % 4 == 0 else "a"}
+            assert bool(matcher.match_json(msgspec.json.encode(event))[0]) is (event["y"] == "b")
