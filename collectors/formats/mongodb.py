@@ -93,7 +93,22 @@ _LEVELS: Final = frozenset({"F", "E", "W", "I", "D", "D1", "D2", "D3", "D4", "D5
 _PLAIN: Final = {"c": "mongodb.log.component", "ctx": "mongodb.log.context", "svc": "mongodb.log.service"}
 # Log ids of the messages that say who came and went (src/mongo, logv2).
 _AUTHENTICATED: Final = frozenset({20250, 5286306})
-_REFUSED: Final = frozenset({20249, 5286307, 20436})
+_REFUSED: Final = frozenset({20249, 5286307})
+# What the server says of structure that it changes: operation, and which attribute names what it is done to.
+_CHANGES: Final = {
+    "dropDatabase - starting": ("dropDatabase", "db", "unknown"),
+    "dropDatabase": ("dropDatabase", "db", "success"),
+    "CMD: drop": ("drop", "namespace", "unknown"),
+    "CMD: dropIndexes": ("dropIndexes", "namespace", "unknown"),
+    "createCollection": ("create", "namespace", "success"),
+    "renameCollectionForCommand": ("renameCollection", "sourceNamespace", "unknown"),
+}
+_LIFE: Final = {
+    "Waiting for connections": ("server-started", "start"),
+    "Shutting down": ("server-shutdown", "end"),
+    "MongoDB starting": ("server-starting", "start"),
+}
+_TYPES: Final = {"remove": "delete", "query": "find", "getmore": "getMore"}
 _UNBOUNDED: Final[tuple[object, ...]] = ({}, None)
 
 
@@ -167,6 +182,18 @@ def _understand(number: int, message: str, attributes: dict[str, object], fields
     elif message == "Checking authorization failed":
         fields["event.outcome"] = "failure"
         fields["event.action"] = "authorization"
+    elif message in _CHANGES:
+        _changed(*_CHANGES[message], attributes, fields)
+    elif message in _LIFE:
+        fields["event.category"] = ["database", "process"]
+        fields["event.action"], fields["event.type"] = _LIFE[message][0], [_LIFE[message][1]]
+
+
+def _changed(name: str, named: str, outcome: str, attributes: Mapping[str, object], fields: Fields) -> None:
+    """A database or a collection that is dropped, made or renamed."""
+    target = attributes.get(named)
+    fields["event.action"], fields["event.outcome"] = name, outcome
+    operation(name, {}, target if isinstance(target, str) else "", fields)
 
 
 def _login(outcome: str, attributes: dict[str, object], fields: Fields) -> None:
@@ -189,9 +216,14 @@ def _command(attributes: dict[str, object], fields: Fields) -> None:
     command = attributes["command"]
     if not isinstance(command, dict) or not command:
         return
-    name = next(iter(command))
-    namespace = attributes.get("ns")
+    name, kind = next(iter(command)), attributes.get("type")
+    if isinstance(kind, str) and kind not in ("command", "none") and name not in KINDS:
+        name = _TYPES.get(kind, kind)  # a single write of a command stands without the command's name
+    namespace, rows = attributes.get("ns"), attributes.get("nreturned")
     operation(name, command, str(namespace) if isinstance(namespace, str) else "", fields)
+    if isinstance(rows, int) and 0 <= rows < 1 << 60:
+        fields["db.response.returned_rows"] = rows
+    _tool(attributes.get("appName"), fields)
     duration = attributes.get("durationMillis")
     if isinstance(duration, int) and 0 <= duration < 1 << 40:
         fields["event.duration"] = duration * 1_000_000
@@ -213,13 +245,41 @@ def operation(name: str, command: Mapping[str, object], namespace: str, fields: 
         fields["db.collection.name"] = target
     if "db.collection.name" in fields:
         fields["tocsin.db.object"] = fields["db.collection.name"]
-    deletes = command.get("deletes")
-    if (
-        name == "delete"
-        and isinstance(deletes, list)
-        and any(isinstance(d, dict) and d.get("q") in _UNBOUNDED for d in deletes)
-    ):
+    if fields["tocsin.db.kind"] == "read" and _writes_out(command.get("pipeline")):
+        fields["tocsin.db.kind"] = "write"
+    if "tocsin.db.object" not in fields and database and name == "dropDatabase":
+        fields["tocsin.db.object"], fields["tocsin.db.object_type"] = database, "database"
+    if name in ("delete", "update") and any(map(_is_unbounded, _parts(name, command))):
         fields["tocsin.db.unbounded"] = True
+
+
+def _parts(name: str, command: Mapping[str, object]) -> list[object]:
+    """Return the single writes of a delete or an update; one that stands alone is its own."""
+    listed = command.get(f"{name}s")
+    return listed if isinstance(listed, list) else [command] if "q" in command else []
+
+
+def _is_unbounded(part: object) -> bool:
+    """Say whether a write is of every document: no condition, and neither `limit: 1` nor `multi: false`."""
+    if not isinstance(part, dict) or part.get("q") not in _UNBOUNDED:
+        return False
+    return part.get("multi") is True if "u" in part else part.get("limit") in (0, None)
+
+
+def _writes_out(pipeline: object) -> bool:
+    """Say whether an aggregation ends in $out or $merge."""
+    last = pipeline[-1] if isinstance(pipeline, list) and pipeline else None
+    return isinstance(last, dict) and ("$out" in last or "$merge" in last)
+
+
+def _tool(name: object, fields: Fields) -> None:
+    """Call what mongodump reads a backup, what mongorestore writes a restore: by the client's own word, which only
+    makes it graver."""
+    kind = fields.get("tocsin.db.kind")
+    if name == "mongodump" and kind == "read":
+        fields["tocsin.db.kind"] = "backup"
+    elif name in ("mongorestore", "mongoimport") and kind in ("write", "ddl"):
+        fields["tocsin.db.kind"] = "restore"
 
 
 FORMAT = Format("mongodb", parse)

@@ -11,7 +11,11 @@ from rules.event import Value
 
 Fields = dict[str, Value]
 _ACCOUNTS: Final = ("User", "Role")
-_AUTH: Final = frozenset({"authenticate", "directAuthMutation", "logout", "clientMetadata"})
+_AUTH: Final = frozenset({"authenticate", "logout", "clientMetadata"})
+_SERVER: Final = {"shutdown": ("process", "end"), "startup": ("process", "start")}
+_CONFIGURED: Final = frozenset({
+    "auditConfigure", "replSetReconfig", "addShard", "removeShard", "enableSharding", "setClusterParameter",
+})  # fmt: skip
 
 
 def parse(text: str, ctx: Context) -> Parsed:
@@ -67,18 +71,26 @@ def _what(action: str, param: dict[str, object], fields: Fields) -> None:
             ["database", "authentication"] if action == "authenticate" else ["database", "session"]
         )
         fields["tocsin.db.kind"] = "session"
+        fields["event.type"] = ["end"] if action == "logout" else ["info"]
         if isinstance(param.get("user"), str):
             fields["user.name"] = str(param["user"])
         if isinstance(param.get("db"), str):
             fields["db.namespace"] = str(param["db"])
         return
     command = param.get("command")
-    namespace = param.get("ns")
+    namespace = param.get("ns") or param.get("old")  # renameCollection says old and new
     name = command if action == "authCheck" and isinstance(command, str) else action
     args = param.get("args")
     mongodb.operation(
         name, args if isinstance(args, dict) else {}, namespace if isinstance(namespace, str) else "", fields
     )
+    if action in _SERVER:
+        fields["event.category"], fields["event.type"] = ["database", _SERVER[action][0]], [_SERVER[action][1]]
+    elif action in _CONFIGURED:
+        fields["event.category"], fields["event.type"] = ["database", "configuration"], ["change"]
+    elif action == "directAuthMutation":  # somebody writes to system.users by hand
+        fields["event.category"] = ["database", "iam"]
+        fields["tocsin.db.kind"] = "privilege"
     if action.endswith(_ACCOUNTS) or "Roles" in action or "Privileges" in action:
         fields["event.category"] = ["database", "iam"]
         for key in ("user", "role"):
@@ -86,6 +98,17 @@ def _what(action: str, param: dict[str, object], fields: Fields) -> None:
                 fields["user.target.name" if key == "user" else "mongodb.audit.role"] = str(param[key])
         if isinstance(param.get("db"), str):
             fields["db.namespace"] = str(param["db"])
+        _roles(param, fields)
+
+
+def _roles(param: dict[str, object], fields: Fields) -> None:
+    """Name the role that is made or changed, else those that are given or taken."""
+    named, roles = param.get("role"), param.get("roles")
+    if isinstance(named, str):
+        fields["tocsin.db.object"], fields["tocsin.db.object_type"] = named, "role"
+    elif isinstance(roles, list) and roles:
+        told = [f"{r.get('role')}@{r.get('db')}" for r in roles[:16] if isinstance(r, dict)]
+        fields["tocsin.db.object"], fields["tocsin.db.object_type"] = ", ".join(told), "role"
 
 
 FORMAT = Format("mongodb-audit", parse)

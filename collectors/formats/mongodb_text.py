@@ -31,6 +31,12 @@ _SUCCESS: Final = re.compile(
 _COMMAND: Final = re.compile(
     r"(command|query|getmore|insert|update|remove) (\S+) (?:appName: \"[^\"]*\" )?(?:command: )?(\w*)", re.ASCII
 )
+# CMD: drop shop.card; dropDatabase shop starting; createCollection: shop.card with ...
+_CHANGED: Final = re.compile(
+    r"(?:CMD: (\w{1,32}) (\S+)|(dropDatabase|createCollection:) (\S+)(?= (?:starting|with )|$))"
+)
+_SPOKEN: Final = {"createCollection:": "create"}
+_EVERYTHING: Final = re.compile(r"(?:\bq|query): \{ ?\}(?!.*limit: 1\b)")
 _DURATION: Final = re.compile(r" (\d{1,12})ms$", re.ASCII)
 _OPERATIONS: Final = {"query": "find", "getmore": "getMore", "remove": "delete"}
 
@@ -76,11 +82,20 @@ def _understand(message: str, fields: Fields) -> None:
         return
     if _login(message, fields):
         return
+    changed = _CHANGED.match(message)
+    if changed is not None:
+        name = changed[1] or _SPOKEN.get(changed[3], changed[3])
+        mongodb.operation(name, {}, changed[2] or changed[4], fields)
+        fields["event.action"], fields["event.outcome"] = name, "unknown"
+        return
     command = _COMMAND.match(message)
     if command is not None and "." in command[2]:
         kind, namespace, name = command.groups()
         verb = name if kind == "command" and name else _OPERATIONS.get(kind, kind)
         mongodb.operation(verb, {}, namespace, fields)
+        everything = _EVERYTHING.search(message, 0, 4096) if verb in ("delete", "update") else None
+        if everything is not None and ("multi: true" in message[:4096] or verb == "delete"):
+            fields["tocsin.db.unbounded"] = True
         fields["event.action"] = "slow-query"
         duration = _DURATION.search(message, max(0, len(message) - 16))
         if duration is not None:
