@@ -5,126 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from collectors.formats.address import number, source
+from collectors.formats.windows_numbers import REASONS, REMOTE, SECURITY, SYSTEM
 from rules.event import Value
 
 Fields = dict[str, Value]
 Data = dict[str, str]
-_AUTH: Final = ("authentication",)
-_IAM: Final = ("iam",)
-# number -> (event.action, event.category, event.type, outcome or None: by the event's own status)
-_SECURITY: Final[dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str | None]]] = {
-    "1100": ("logging-service-shutdown", ("process",), ("end",), "success"),
-    "1102": ("audit-log-cleared", ("iam", "configuration"), ("admin", "change"), "success"),
-    "4608": ("system-started", ("host",), ("start",), "success"),
-    "4616": ("system-time-changed", ("host",), ("change",), "success"),
-    "4624": ("logged-in", ("authentication", "session"), ("start",), "success"),
-    "4625": ("logon-failed", _AUTH, ("start",), "failure"),
-    "4634": ("logged-out", ("authentication", "session"), ("end",), "success"),
-    "4647": ("logged-out", ("authentication", "session"), ("end",), "success"),
-    "4648": ("logged-in-explicit", _AUTH, ("start",), "success"),
-    "4657": ("registry-value-modified", ("registry", "configuration"), ("change",), "success"),
-    "4663": ("object-access-attempted", ("file",), ("access",), "success"),
-    "4670": ("permissions-changed", ("iam", "configuration"), ("admin", "change"), "success"),
-    "4672": ("logged-in-special", _IAM, ("admin",), "success"),
-    "4688": ("created-process", ("process",), ("start",), "success"),
-    "4689": ("exited-process", ("process",), ("end",), "success"),
-    "4697": ("service-installed", ("iam", "configuration"), ("admin", "change"), "success"),
-    "4698": ("scheduled-task-created", ("iam", "configuration"), ("creation", "admin"), "success"),
-    "4699": ("scheduled-task-deleted", ("iam", "configuration"), ("deletion", "admin"), "success"),
-    "4700": ("scheduled-task-enabled", ("iam", "configuration"), ("change", "admin"), "success"),
-    "4701": ("scheduled-task-disabled", ("iam", "configuration"), ("change", "admin"), "success"),
-    "4702": ("scheduled-task-updated", ("iam", "configuration"), ("change", "admin"), "success"),
-    "4704": ("user-right-assigned", _IAM, ("admin", "change"), "success"),
-    "4705": ("user-right-removed", _IAM, ("admin", "change"), "success"),
-    "4719": ("changed-audit-config", ("iam", "configuration"), ("admin", "change"), "success"),
-    "4720": ("added-user-account", _IAM, ("user", "creation"), "success"),
-    "4722": ("enabled-user-account", _IAM, ("user", "change"), "success"),
-    "4723": ("changed-password", _IAM, ("user", "change"), None),
-    "4724": ("reset-password", _IAM, ("user", "change"), None),
-    "4725": ("disabled-user-account", _IAM, ("user", "change"), "success"),
-    "4726": ("deleted-user-account", _IAM, ("user", "deletion"), "success"),
-    "4727": ("added-group-account", _IAM, ("group", "creation"), "success"),
-    "4728": ("added-member-to-group", _IAM, ("group", "change"), "success"),
-    "4729": ("removed-member-from-group", _IAM, ("group", "change"), "success"),
-    "4730": ("deleted-group-account", _IAM, ("group", "deletion"), "success"),
-    "4731": ("added-group-account", _IAM, ("group", "creation"), "success"),
-    "4732": ("added-member-to-group", _IAM, ("group", "change"), "success"),
-    "4733": ("removed-member-from-group", _IAM, ("group", "change"), "success"),
-    "4734": ("deleted-group-account", _IAM, ("group", "deletion"), "success"),
-    "4735": ("modified-group-account", _IAM, ("group", "change"), "success"),
-    "4737": ("modified-group-account", _IAM, ("group", "change"), "success"),
-    "4738": ("modified-user-account", _IAM, ("user", "change"), "success"),
-    "4739": ("domain-policy-changed", ("iam", "configuration"), ("change", "admin"), "success"),
-    "4740": ("locked-out-user-account", _IAM, ("user", "change"), "success"),
-    "4754": ("added-group-account", _IAM, ("group", "creation"), "success"),
-    "4755": ("modified-group-account", _IAM, ("group", "change"), "success"),
-    "4756": ("added-member-to-group", _IAM, ("group", "change"), "success"),
-    "4757": ("removed-member-from-group", _IAM, ("group", "change"), "success"),
-    "4758": ("deleted-group-account", _IAM, ("group", "deletion"), "success"),
-    "4764": ("type-changed-group-account", _IAM, ("group", "change"), "success"),
-    "4767": ("unlocked-user-account", _IAM, ("user", "change"), "success"),
-    "4768": ("kerberos-authentication-ticket-requested", _AUTH, ("start",), None),
-    "4769": ("kerberos-service-ticket-requested", _AUTH, ("start",), None),
-    "4770": ("kerberos-service-ticket-renewed", _AUTH, ("start",), "success"),
-    "4771": ("kerberos-preauth-failed", _AUTH, ("start",), "failure"),
-    "4772": ("kerberos-authentication-ticket-failed", _AUTH, ("start",), "failure"),
-    "4773": ("kerberos-service-ticket-failed", _AUTH, ("start",), "failure"),
-    "4774": ("account-mapped-for-logon", _AUTH, ("info",), None),
-    "4775": ("account-mapping-failed", _AUTH, ("info",), "failure"),
-    "4776": ("credential-validated", _AUTH, ("start",), None),
-    "4777": ("credential-validation-failed", _AUTH, ("start",), "failure"),
-    "4778": ("session-reconnected", ("authentication", "session"), ("start",), "success"),
-    "4779": ("session-disconnected", ("authentication", "session"), ("end",), "success"),
-    "4781": ("renamed-user-account", _IAM, ("user", "change"), "success"),
-    "4798": ("group-membership-enumerated", _IAM, ("user", "info"), "success"),
-    "4799": ("user-member-enumerated", _IAM, ("group", "info"), "success"),
-    "4800": ("workstation-locked", ("session",), ("info",), "success"),
-    "4801": ("workstation-unlocked", ("session",), ("info",), "success"),
-    "4964": ("logged-in-special", _IAM, ("admin",), "success"),
-    "5140": ("network-share-object-accessed", ("network", "file"), ("connection", "access"), "success"),
-    "5145": ("network-share-object-access-checked", ("network", "file"), ("connection", "access"), "success"),
-    "1104": ("audit-log-full", ("process",), ("error",), "success"),
-    "4649": ("kerberos-replay-detected", _AUTH, ("info",), "failure"),
-    "4656": ("object-handle-requested", ("file",), ("access",), None),
-    "4673": ("privileged-service-called", _IAM, ("admin",), None),
-    "4674": ("privileged-operation", _IAM, ("admin",), None),
-    "4703": ("token-right-adjusted", _IAM, ("user", "change"), "success"),
-    "4741": ("added-computer-account", _IAM, ("creation", "admin"), "success"),
-    "4742": ("changed-computer-account", _IAM, ("change", "admin"), "success"),
-    "4743": ("deleted-computer-account", _IAM, ("deletion", "admin"), "success"),
-    "4782": ("password-hash-accessed", _IAM, ("info",), "success"),
-    "4794": ("restore-mode-password-set", _IAM, ("admin", "change"), None),
-    "4817": ("object-auditing-changed", ("iam", "configuration"), ("admin", "change"), "success"),
-    "4902": ("user-audit-policy-created", ("iam", "configuration"), ("admin", "creation"), "success"),
-    "4907": ("object-auditing-changed", ("iam", "configuration"), ("admin", "change"), "success"),
-    "4912": ("user-audit-policy-changed", ("iam", "configuration"), ("admin", "change"), "success"),
-    "4946": ("firewall-rule-added", ("network", "configuration"), ("change",), "success"),
-    "4947": ("firewall-rule-changed", ("network", "configuration"), ("change",), "success"),
-    "4948": ("firewall-rule-deleted", ("network", "configuration"), ("change",), "success"),
-    "5136": ("directory-object-changed", ("iam", "configuration"), ("change",), "success"),
-    "5137": ("directory-object-created", ("iam", "configuration"), ("creation",), "success"),
-    "5141": ("directory-object-deleted", ("iam", "configuration"), ("deletion",), "success"),
-    "5376": ("credentials-backed-up", _IAM, ("info",), "success"),
-    "5377": ("credentials-restored", _IAM, ("change",), "success"),
-    "6416": ("external-device-recognized", ("host",), ("info",), "success"),
-}
-_REMOTE: Final = {
-    "21": ("rdp-logon", ("authentication", "session"), ("start",), "success"),
-    "22": ("rdp-shell-start", ("session",), ("start",), "success"),
-    "23": ("rdp-logoff", ("session",), ("end",), "success"),
-    "24": ("rdp-disconnected", ("session",), ("end",), "success"),
-    "25": ("rdp-reconnected", ("authentication", "session"), ("start",), "success"),
-    "39": ("rdp-disconnected", ("session",), ("end",), "success"),
-    "40": ("rdp-disconnected", ("session",), ("end",), "success"),
-    "1149": ("rdp-authenticated", ("authentication",), ("start",), "success"),
-}
-_SYSTEM: Final = {
-    "104": ("event-log-cleared", ("iam", "configuration"), ("admin", "change"), "success"),
-    "7045": ("service-installed", ("iam", "configuration"), ("admin", "change"), "success"),
-    "1074": ("system-shutdown", ("host",), ("end",), "success"),
-    "6005": ("eventlog-started", ("host",), ("start",), "success"),
-    "6006": ("eventlog-stopped", ("host",), ("end",), "success"),
-}
 _TARGETED: Final = ("472", "473", "474", "475", "476", "478", "479")
 _LOGON: Final = frozenset(
     {"4624", "4625", "4634", "4647", "4768", "4769", "4770", "4771", "4772", "4773", "4774", "4776", "4777"}
@@ -153,14 +38,14 @@ def understand(code: str, system: Data, data: Data, fields: Fields) -> None:
         fields["event.module"] = "mssql"
         return
     table = (
-        _REMOTE
+        REMOTE
         if "terminalservices" in channel or "terminalservices" in provider
-        else _SYSTEM
+        else SYSTEM
         if channel == "system"
-        else _SECURITY
+        else SECURITY
     )
     if (
-        table is _SECURITY
+        table is SECURITY
         and channel not in ("security", "")
         and "security-auditing" not in provider
         and "eventlog" not in provider
@@ -176,6 +61,9 @@ def understand(code: str, system: Data, data: Data, fields: Fields) -> None:
     fields["event.outcome"] = outcome or _status(code, system, data)
     _who(code, data, fields)
     _where(data, fields)
+    why = REASONS.get((data.get("SubStatus") or "").lower()) or REASONS.get((data.get("Status") or "").lower())
+    if why is not None and fields["event.outcome"] == "failure":
+        fields["event.reason"] = why
 
 
 def _status(code: str, system: Data, data: Data) -> str:
@@ -184,12 +72,21 @@ def _status(code: str, system: Data, data: Data) -> str:
     if status:
         return "success" if status.lower() in ("0x0", "0", "0x00000000") else "failure"
     keywords = system.get("keywords", "").lower()
-    return "failure" if keywords.startswith("0x8010") or "failure" in keywords else "success"
+    failed = keywords.startswith(_AUDIT_FAILURE) or "failure" in keywords or data.get("EventType") == "AUDIT_FAILURE"
+    return "failure" if failed else "success"
+
+
+_AUDIT_FAILURE: Final = ("0x8010", "-9218868437227405312")  # the same as a signed number, as NXLog has it
 
 
 def _who(code: str, data: Data, fields: Fields) -> None:
     """user is who acted; in a logon who logged on; user.target, group are what was changed."""
     target, subject = _account(data, "Target"), _account(data, "Subject")
+    if code in ("4769", "4770") and "@" in target.get("name", ""):  # whose ticket it is, by the KDC: alice@EXAMPLE.ORG
+        target["name"], _, realm = target["name"].rpartition("@")
+        target.setdefault("domain", realm)
+    if code == "4740" and "domain" in target:  # Microsoft: the name of the computer that the attempts came from
+        fields["source.domain"] = target.pop("domain").lstrip("\\")
     if code in _LOGON or not subject.get("name"):
         _put(fields, "user", target or _plain(data))
         if subject.get("name"):
@@ -212,18 +109,25 @@ def _who(code: str, data: Data, fields: Fields) -> None:
 
 def _account(data: Data, prefix: str) -> Data:
     names = {"name": ("UserName", "AccountName", "User"), "domain": ("DomainName", "Domain"), "id": ("UserSid", "Sid")}
-    return {
+    found = {
         ours: data[prefix + name]
         for ours, alternatives in names.items()
         for name in reversed(alternatives)
         if data.get(prefix + name)
     }
+    if found.get("id") == _NOBODY:
+        del found["id"]
+    return found
+
+
+_NOBODY: Final = "S-1-0-0"  # the NULL SID: an account that is none
 
 
 def _plain(data: Data) -> Data:
     user = data.get("User") or data.get("Param1") or data.get("UserName") or data.get("AccountName", "")
     domain, marked, name = user.rpartition("\\")
-    return ({"name": name} | ({"domain": domain} if marked else {})) if name else {}
+    domain = domain if marked else data.get("AccountDomain") or (data.get("Param2", "") if "Param1" in data else "")
+    return ({"name": name} | ({"domain": domain} if domain else {})) if name else {}
 
 
 def _put(fields: Fields, name: str, account: Data) -> None:
@@ -235,7 +139,7 @@ def _where(data: Data, fields: Fields) -> None:
     """Say where from, and by which process."""
     peer = data.get("IpAddress") or data.get("ClientAddress") or data.get("Address") or data.get("Param3", "")
     if (peer and peer not in ("LOCAL", "::1")) or peer == "::1":
-        source(fields, peer, data.get("IpPort"))
+        source(fields, peer, data.get("IpPort") if data.get("IpPort") != "0" else None)
     station = data.get("WorkstationName") or data.get("Workstation") or data.get("ClientName", "")
     if station:
         fields["source.domain"] = station.lstrip("\\")
@@ -248,6 +152,8 @@ def _where(data: Data, fields: Fields) -> None:
     if data.get("CommandLine"):
         fields["process.command_line"] = data["CommandLine"]
     pid = data.get("NewProcessId") or data.get("ProcessId", "")
+    if pid in ("0x0", "0"):  # none was named
+        return
     if pid.startswith("0x") and len(pid) < 12:
         try:
             fields["process.pid"] = int(pid, 16)
