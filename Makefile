@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS := README.md $(wildcard docs/*.md)
+# `make check` keeps the tests' files in memory where there is room: the disk is proved by `make test`.
+IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 1000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
 .PHONY: help env env-dev run demo test check lint picture pictures bench lock docs clean
 
@@ -35,7 +37,7 @@ demo: env  ## a day of trouble, through the real pipeline, in a minute
 
 test: env-dev  ## everything, with real servers
 	@$(BIN)/python -m tests.services.setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: env-dev  ## ruff, mypy, layers, generated docs
 	$(BIN)/ruff check .
@@ -45,7 +47,7 @@ lint: env-dev  ## ruff, mypy, layers, generated docs
 	PYTHONPATH=. $(BIN)/cog --check -I . $(DOCS)
 
 check: lint  ## lint and the tests that need no server
-	$(BIN)/python -m pytest -q -m 'not server and not slow' -n 2
+	$(IN_MEMORY) $(BIN)/python -m pytest -q -m 'not server and not slow' -n 2 --dist worksteal --hypothesis-profile quick
 
 docs: env-dev  ## write what the docs show of the code
 	PYTHONPATH=. $(BIN)/cog -r -I . $(DOCS)

@@ -1,4 +1,7 @@
-"""The real servers, each started once a session when a first test asks for it, and stopped at the end."""
+"""The real servers, each started once a session when a first test asks for it, and stopped at the end.
+
+Also: how properties are tried, and which tests may run beside which.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.services.accounts import Accounts
 from tests.services.elasticsearch import Elasticsearch
@@ -19,7 +23,16 @@ from tests.services.mariadb import Mariadb
 from tests.services.postgres import Postgres
 from tests.services.process import CannotServe
 from tests.services.sshd import Sshd
+from tests.workers import pytest_configure_node, pytest_xdist_make_scheduler, told
 
+__all__ = ["pytest_configure_node", "pytest_xdist_make_scheduler"]  # hooks of pytest-xdist
+
+_UNHURRIED = [HealthCheck.too_slow]  # how long an example takes is for the machine to say, and who else uses it
+settings.register_profile("whole", deadline=None, suppress_health_check=_UNHURRIED)
+settings.register_profile("quick", settings.get_profile("whole"), max_examples=25)  # `make check`
+settings.load_profile("whole")
+
+SCENARIOS = Path(__file__).parent / "scenarios"
 SERVERS = frozenset({"kafka", "elasticsearch", "postgres", "mariadb", "sshd", "accounts"})
 
 
@@ -30,11 +43,13 @@ class Server(Protocol):
 S = TypeVar("S", bound=Server)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test that asks for a server is marked so, and left out of `make check`."""
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
+    together = (one for one in items if one.get_closest_marker("server") or SCENARIOS in one.path.parents)
+    told(config, [one.nodeid for one in together])
 
 
 def absent(name: str, fault: CannotServe) -> NoReturn:

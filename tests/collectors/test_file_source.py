@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from collectors.sources import Loss, Record
 from collectors.sources.file import FileSource
 from collectors.sources.inotify import Inotify
+from tests.properties import examples
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -486,7 +487,7 @@ def test_a_hundred_megabyte_line_costs_records_and_no_more(log: Path) -> None:
     assert [len(record.raw) for record in reader.records] == [2**24] * 5 + [100_000_000 - 5 * 2**24, 4]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r\n", b"\x00", b"\xff", b"defghij"]), max_size=60).map(b"".join),
     st.lists(st.integers(0, 1000), max_size=8),

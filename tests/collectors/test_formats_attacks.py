@@ -14,6 +14,7 @@ from collectors.decode import understand
 from collectors.formats import Context
 from collectors.formats.registry import FORMATS
 from rules.event import Value
+from tests.properties import examples
 
 CTX = Context(received=datetime(2026, 11, 22, 2, 14, tzinfo=UTC))
 H = "Nov 22 02:00:00 h "
@@ -255,7 +256,7 @@ def check(name: str, attack: str) -> None:
 
 
 @pytest.mark.parametrize("name", SLOTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(attack=ATTACK)
 def test_no_text_of_an_attacker_changes_another_field(name: str, attack: str) -> None:
     check(name, attack)

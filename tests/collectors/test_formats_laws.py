@@ -19,6 +19,7 @@ from collectors.decode import decode, understand
 from collectors.formats import Context, Parsed, ParseError, pam, sshd, sudo
 from collectors.formats.registry import FORMATS
 from rules.event import nested, rfc3339
+from tests.properties import examples
 
 CTX = Context(received=datetime(2026, 11, 22, 2, 14, tzinfo=UTC))
 HEADS = {
@@ -71,7 +72,7 @@ def encoded(parsed: Parsed) -> bytes:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_any_text_gives_an_event_or_parse_error(name: str, data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(HEADS[name])) + data.draw(PIECES)
@@ -79,7 +80,7 @@ def test_any_text_gives_an_event_or_parse_error(name: str, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(raw=st.binary(max_size=80))
 def test_any_bytes_give_an_event_or_parse_error(name: str, raw: bytes) -> None:
     encoded(understand(decode(raw), FORMATS[name], CTX))
@@ -95,7 +96,7 @@ def test_decoding_is_the_same_each_time_and_keeps_what_is_utf8(raw: bytes) -> No
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "America/St_Johns"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(
     year=st.integers(0, 9999),
     month=st.integers(0, 13),
@@ -223,7 +224,7 @@ WHOLE = [
 @pytest.mark.parametrize(
     ("quick", "whole"), [(sshd.read, sshd.by_word), (sudo.read, sudo.by_pairs), (pam.read, pam.by_parts)]
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(data=st.data())
 def test_what_is_read_in_one_step_says_the_same_as_part_by_part(
     quick: Callable[[str], object], whole: Callable[[str], object], data: st.DataObject

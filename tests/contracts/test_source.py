@@ -8,7 +8,6 @@ asked that they go on, and never make one place twice.
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import sys
 import time
@@ -29,6 +28,7 @@ from collectors.sources.stdin import Input, StdinSource
 from collectors.sources.syslog_listener import Listen, SyslogSource
 from collectors.sources.table import TableSource
 from collectors.sources.tls_server import Tls
+from tests.services.process import free_port
 from tests.standins.certificates import Authority
 from tests.standins.syslog_sender import Sender
 
@@ -181,8 +181,7 @@ def _tables(folder: Path, overlap: int | None) -> Iterator[Bench]:
 
 def _syslog(scheme: str) -> Callable[[Path], Iterator[Bench]]:
     def make(folder: Path) -> Iterator[Bench]:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         authority = Authority(folder)
         pair, own = authority.issue("log.example.org"), authority.issue("switch-7.example.org")
         tls = Tls(pair.cert, pair.key, authority.ca) if scheme == "tls" else None

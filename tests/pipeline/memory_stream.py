@@ -6,11 +6,12 @@ import zlib
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.streams import EVENTS, STATE, Batch, Message, Stored
 
 _COMPACTED = 100  # records of the state between two compactions
+_LAG = timedelta(minutes=1)  # min.compaction.lag.ms: what a snapshot half written replaces must still be there
 
 
 class Killed(BaseException):
@@ -32,19 +33,19 @@ class Log:
         return self.records.setdefault(name, [[] for _ in range(count)])
 
     def put(self, topic: str, place: int, message: Message) -> None:
-        """Append; a compacted topic is compacted now and then: the last of each key stays, if it has a value."""
+        """Append; now and then the state is compacted: of what is older than _LAG the last of each key stays."""
         log = self.topic(topic)[place]
         end = log[-1].offset + 1 if log else 0
         log.append(Stored(topic, place, end, self.now, message.key, message.value))
         if topic == STATE and end % _COMPACTED == 0:
-            last = {one.key: one for one in log}
-            log[:] = [one for one in log if last[one.key] is one and (one.value or one is log[-1])]
+            old = bisect_left(log, self.now - _LAG, key=lambda one: one.time)
+            last = {one.key: one for one in log[:old]}
+            log[:old] = [one for one in log[:old] if last[one.key] is one and one.value]
 
     def since(self, topic: str, place: int, offset: int, limit: int) -> Sequence[Stored]:
         log = self.topic(topic)[place]
-        start = (
-            offset if log and log[-1].offset == len(log) - 1 else bisect_left(log, offset, key=lambda one: one.offset)
-        )
+        whole = not log or log[-1].offset == len(log) - 1
+        start = offset if whole else bisect_left(log, offset, key=lambda one: one.offset)
         return log[start : start + limit]
 
     def owned(self, topic: str, group: str, member: MemoryStream) -> set[int]:

@@ -13,6 +13,7 @@ from collectors.chain import Chain, Key
 from pipeline.watched import WINDOW, sources
 from pipeline.witness import WITNESSED, Clone, Finding, Gap, Late, Lost, Witness
 from rules.event import Value
+from tests.properties import examples
 
 ONE, TWO = "0000000000000001", "0000000000000002"
 T0 = "2026-11-22T02:14:00.000000Z"
@@ -62,7 +63,7 @@ def test_numbers_in_order_are_nothing_to_tell() -> None:
     assert feed(Witness(), [db7.begins(), *(db7.event() for _ in range(1000)), db7.beat()]) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.sets(st.integers(1, 600), max_size=40), st.integers(0, 3))
 def test_every_number_that_is_left_out_is_named(removed: set[int], ratchets: int) -> None:
     db7 = Machine()
@@ -100,7 +101,7 @@ def test_a_loss_is_told_once() -> None:
     assert feed(witness, [db7.beat(), db7.event(), db7.beat()]) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(st.integers(0, 700), st.integers(1, 700)), max_size=6))
 def test_records_that_are_sent_again_change_nothing(again: list[tuple[int, int]]) -> None:
     db7 = Machine()
@@ -129,7 +130,7 @@ def test_a_first_look_invents_no_gap() -> None:
     assert feed(Witness(), records[30:]) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 120), st.sets(st.integers(1, 119), max_size=10))
 def test_a_restart_from_what_was_kept_finds_the_same(stop: int, removed: set[int]) -> None:
     db7 = Machine()

@@ -19,6 +19,7 @@ from rules.correlator import Correlator
 from rules.event import rfc3339
 from rules.match import Marker, Match, Record
 from rules.ruleset import RuleSet, load
+from tests.properties import examples
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 SPAN = 20
@@ -186,7 +187,7 @@ moments = st.lists(st.integers(0, 500), max_size=12)
 KINDS = ["event_count", "value_count", "value_sum", "value_avg", "value_percentile", "temporal", "temporal_ordered"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(histories, moments, st.sampled_from(KINDS), st.sampled_from(sorted(OPS)), st.integers(1, 4), st.integers(0, 20))
 def test_what_settles_is_what_the_model_says(
     history: list[Happened], marks: list[int], kind: str, op: str, limit: int, restart_at: int
@@ -198,7 +199,7 @@ def test_what_settles_is_what_the_model_says(
     assert settled(alerts) == model(history, kind, op, limit, rules)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(histories, moments, moments)
 def test_when_the_clock_is_told_changes_nothing_of_what_settles(
     history: list[Happened], marks: list[int], others: list[int]
@@ -207,7 +208,7 @@ def test_when_the_clock_is_told_changes_nothing_of_what_settles(
     assert settled(run(asked, records(history, marks))) == settled(run(asked, records(history, others)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @example(
     [Happened(0, 61, "a", "h", 0), *[Happened(0, 0, "a", "h", 0)] * 2, Happened(0, 0, "b", "h", 0)], [60], 0, 0
 )  # settled, then late: the firing that was passed on must go

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.alert import Alert
@@ -25,7 +25,6 @@ from rules.wording import wanted
 from tests.rules import generate
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
-COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def tree(text: str, lists: dict[str, tuple[str, ...]] | None = None) -> Tree:
@@ -41,7 +40,6 @@ def rule(detection: str) -> str:
 # clauses
 
 
-@COMMON
 @given(generate.rule(), st.lists(generate.event, min_size=1, max_size=5))
 def test_the_clauses_of_any_rule_hold_where_the_rule_does(made: dict[str, object], events: list[Fields]) -> None:
     text = yaml.safe_dump(made)
@@ -52,7 +50,6 @@ def test_the_clauses_of_any_rule_hold_where_the_rule_does(made: dict[str, object
             assert holds(found, fields) is decide(fields)
 
 
-@COMMON
 @given(generate.rule(), generate.event)
 def test_a_clause_is_blamed_exactly_when_the_rule_does_not_hold_and_stands_otherwise_than_asked(
     made: dict[str, object], fields: Fields
@@ -64,7 +61,6 @@ def test_a_clause_is_blamed_exactly_when_the_rule_does_not_hold_and_stands_other
         assert blamed is None or not blamed.good
 
 
-@COMMON
 @given(generate.rule())
 def test_selections_keep_their_names(made: dict[str, object]) -> None:
     text = yaml.safe_dump(made)
@@ -219,7 +215,6 @@ def trees(one: Rule, _event: Event) -> Tree:
     return tree_of(one)
 
 
-@COMMON
 @pytest.mark.parametrize("correlation", [*TYPES, CHAINED])
 @given(happened=history)
 def test_what_was_told_of_a_history_holds_over_the_events_that_its_proof_names(
@@ -231,7 +226,6 @@ def test_what_was_told_of_a_history_holds_over_the_events_that_its_proof_names(
         assert rerun(alert, rules, stored, trees).reasons == ()
 
 
-@COMMON
 @pytest.mark.parametrize("correlation", [*TYPES, CHAINED])
 @given(happened=history, place=st.integers(0, 20))
 def test_without_one_of_its_events_an_alert_does_not_hold_and_the_event_is_named(
@@ -246,7 +240,6 @@ def test_without_one_of_its_events_an_alert_does_not_hold_and_the_event_is_named
         assert gone in "; ".join(found.reasons)
 
 
-@COMMON
 @pytest.mark.parametrize("correlation", [*TYPES, CHAINED])
 @given(happened=history, place=st.integers(0, 20))
 def test_with_one_event_changed_so_that_no_rule_holds_an_alert_does_not_hold(

@@ -126,6 +126,7 @@ def test_records_made_to_look_common_cost_speed_and_no_match() -> None:
     assert titles == {"r5", "r6"}
 
 
+@pytest.mark.slow
 def test_no_number_of_distinct_values_makes_the_matcher_grow_without_end() -> None:
     matcher = Matcher(load([("r.yml", yaml.safe_dump_all(EVERYWHERE))], {}))
     for number in range(45_000):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rules.matcher import Matcher
 from rules.ruleset import load
+from tests.properties import examples
 
 _NAMES = ("event.category", "event.module", "process.name", "user.name", "event.dataset", "n", "message")
 _WORDS = st.sampled_from(
@@ -48,7 +49,7 @@ def titles(hits: Any) -> list[str]:
     return [hit.rule.about.title for hit in hits]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(_EVENT, min_size=1, max_size=30))
 def test_a_record_is_judged_as_its_fields_are_whatever_came_before_it(events: list[dict[str, Any]]) -> None:
     assert not RULES.errors

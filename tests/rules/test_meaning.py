@@ -15,6 +15,7 @@ from rules.compile import Index
 from rules.evaluate import compiled
 from rules.ruleset import load
 from rules.sieve import Sieve
+from tests.properties import examples
 from tests.rules import generate, naive
 
 
@@ -142,7 +143,7 @@ def test_lists_are_expanded_and_a_missing_one_makes_the_rule_inactive() -> None:
     assert [str(fault) for fault in ruleset.faults] == ["t.yml:1: warning: inactive: there is no list gone"]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600))
 @given(generate.rule(), st.lists(generate.event, min_size=1, max_size=4))
 def test_a_naive_evaluator_agrees(rule: dict[str, Any], events: list[dict[str, Any]]) -> None:
     ruleset = load([("t.yml", yaml.safe_dump(rule, allow_unicode=True))], {})
@@ -155,7 +156,7 @@ def test_a_naive_evaluator_agrees(rule: dict[str, Any], events: list[dict[str, A
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     st.lists(generate.rule(), min_size=1, max_size=8), st.lists(generate.event, min_size=1, max_size=8), st.booleans()
 )
@@ -180,7 +181,7 @@ def test_the_compiled_rule_set_agrees_with_the_naive_evaluator(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.lists(generate.rule(), min_size=1, max_size=8),
     st.lists(generate.event, min_size=1, max_size=6),

@@ -40,6 +40,7 @@ from rules import predicate as p
 from rules.evaluate import compiled, fields_of
 from rules.patterns import join
 from rules.ruleset import load
+from tests.properties import examples
 from tests.rules import generate
 
 RULES = Path(__file__).parents[3] / "shared" / "suites" / "sigma" / "rules_yaml"
@@ -106,7 +107,7 @@ def value(field: str, what: Any) -> p.Predicate:
     raise AssertionError(type(what))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(generate.rule(), st.lists(generate.event, min_size=1, max_size=4))
 def test_random_rules_mean_what_pysigma_reads(rule: dict[str, Any], events: list[dict[str, Any]]) -> None:
     text = yaml.safe_dump(rule, allow_unicode=True)

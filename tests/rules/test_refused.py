@@ -137,6 +137,7 @@ TAKEN = ("f|expand", "f|re|", "f|fieldref|cased")  # a number among a list's ent
 PLAIN = ["x", "a*b", 5, "5", True, "10.0.0.0/8", "10.0.0.1/8", "-a", 1.5, ["x", "y"], ["x", 5], [5, 6]]
 
 
+@pytest.mark.slow
 def test_modifiers_that_pysigma_refuses_in_this_order_or_for_this_value_are_refused() -> None:
     """But `all` and `neq` stand anywhere, and a few are TAKEN all the same."""
     for first in ("", *MODIFIERS):

@@ -19,12 +19,16 @@ class CannotServe(Exception):
     """This machine cannot have the server; the message says what is missing and what brings it."""
 
 
+_PORTS = (10_000 + (os.getpid() * 100 + n) % 22_000 for n in range(22_000))  # another place for each process
+
+
 def free_port() -> int:
-    """Return a loopback port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nothing listens on, each once; outside the range that outgoing connections take."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CannotServe("no port is free between 10000 and 32000 on 127.0.0.1")
 
 
 def listens(port: int) -> bool:
