@@ -195,8 +195,7 @@ class KafkaStream:
     def _new_topic(self, topic: str) -> NewTopic:
         settings = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(_MAX_MESSAGE_BYTES)}
         if topic == STATE:
-            # What a snapshot half written replaced must still be there for whoever takes over.
-            settings |= {"cleanup.policy": "compact", "min.compaction.lag.ms": str(24 * 3600 * 1000)}
+            settings["cleanup.policy"] = "compact"
         elif self._keep is not None:
             settings["retention.ms"] = str(self._keep // timedelta(milliseconds=1))
         partitions = 1 if topic in SINGLE else self._partition_count

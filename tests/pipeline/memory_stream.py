@@ -6,12 +6,11 @@ import zlib
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pipeline.streams import EVENTS, STATE, Batch, Message, Stored
 
-_COMPACTED = 100  # records of the state between two compactions
-_LAG = timedelta(minutes=1)  # min.compaction.lag.ms: what a snapshot half written replaces must still be there
+_COMPACTED = 50  # records of the state between two compactions
 
 
 class Killed(BaseException):
@@ -33,14 +32,13 @@ class Log:
         return self.records.setdefault(name, [[] for _ in range(count)])
 
     def put(self, topic: str, place: int, message: Message) -> None:
-        """Append; now and then the state is compacted: of what is older than _LAG the last of each key stays."""
+        """Append; now and then the state is compacted: the last of each key stays, if it has a value."""
         log = self.topic(topic)[place]
         end = log[-1].offset + 1 if log else 0
         log.append(Stored(topic, place, end, self.now, message.key, message.value))
         if topic == STATE and end % _COMPACTED == 0:
-            old = bisect_left(log, self.now - _LAG, key=lambda one: one.time)
-            last = {one.key: one for one in log[:old]}
-            log[:old] = [one for one in log[:old] if last[one.key] is one and one.value]
+            last = {one.key: one for one in log}
+            log[:-1] = [one for one in log[:-1] if last[one.key] is one and one.value]
 
     def since(self, topic: str, place: int, offset: int, limit: int) -> Sequence[Stored]:
         log = self.topic(topic)[place]
