@@ -26,6 +26,7 @@ _FIELD: Final = {
 }
 _OPENS: Final = frozenset({"connect", "connection-received", "connection-accepted"})  # a number begins anew
 _NAMES: Final = frozenset({"change-user", "connection-authenticated", "connection-authorized", "authentication"})
+_BEGINS: Final = _OPENS | _NAMES
 _ENDS: Final = frozenset({"quit", "disconnection", "connection-ended"})
 _STARTS: Final = ("database system is ready to accept connections", "MongoDB starting", "started with:")
 _ASKS: Final = frozenset({"db.query.text", "db.operation.name", "event.outcome", "tocsin.db.kind"})
@@ -47,13 +48,15 @@ class Sessions:
         to each other."""
         fields = parsed.fields
         action = fields.get("event.action")
+        if not self.known and action not in _BEGINS:
+            return
         number = _number(fields, action)
         if number is None or action is None:
             self._started(place, fields)
         if number is None:
             return
         key = f"{place}\0{fields.get('host.hostname', '')}\0{number}"
-        if action in _OPENS or action in _NAMES:
+        if action in _BEGINS:
             self._begins(key, action, fields)
         elif key in self.known:
             self._goes_on(key, fields)

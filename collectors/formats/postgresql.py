@@ -132,8 +132,7 @@ def parse(text: str, ctx: Context) -> Parsed:
     if "\n\t" in message:  # the server writes a tab after each line break (elog.c, append_with_tabs): it is not said
         message = message.replace("\n\t", "\n")
     postgresql_message.understand(level[1], message, fields)
-    other = _second_end(text, prefix, found)
-    if other is not None:
+    if groups.get("app") is not None and (other := _second_end(text, prefix, found)) is not None:
         _doubted(text, other, fields)
     return Parsed(time, fields)
 
@@ -156,7 +155,7 @@ def _after_name(prefix: str) -> re.Pattern[str] | None:
 def _second_end(text: str, prefix: str, found: re.Match[str]) -> int | None:
     """Return where the prefix may end too: its client chose the application's name, of 63 bytes, and what looks like
     the end of the prefix within so many is either that or a statement's."""
-    if found.groupdict().get("app") is None or _MARK.search(text, found.end() + 1, found.end() + 512) is None:
+    if _MARK.search(text, found.end() + 1, found.end() + 512) is None:
         return None
     tail = _after_name(prefix)
     other = tail.search(text, found.end("app") + 1, found.end() + 512) if tail is not None else None
