@@ -70,6 +70,11 @@ class Correlator:
         self.clock = clock
         return self._conditions.advance(clock) + self._groups.advance(clock)
 
+    @property
+    def evicted(self) -> int:
+        """How many groups were let go before their time, for want of room."""
+        return self._groups.evicted
+
     def changed(self) -> dict[str, bytes]:
         """Return the state of every key that changed since the last call; empty bytes: the key is gone."""
         out = {place: self._state(place) for place in self._conditions.changed | self._groups.changed}

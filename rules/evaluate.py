@@ -10,13 +10,17 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from rules import predicate as p
 from rules.event import Fields, Scalar, Value
+from rules.pairs import stand
 from rules.patterns import Match, fold, folded, join, matcher
 from rules.regex import searcher
 from rules.values import number_of, text_of
+
+MANY_PAIRS: Final = 100  # of values of two fields, each of which is compared with each up to here
 
 Decide: TypeAlias = Callable[[Fields], bool]
 Check: TypeAlias = Callable[[Scalar], bool]
@@ -137,16 +141,25 @@ def _compare(op: str, limit: float) -> Check:
 
 def _within(text: str) -> Check:
     network = ipaddress.ip_network(text)
+    version, mask, begins = network.version, int(network.netmask), int(network.network_address)
 
     def passes(value: Scalar) -> bool:
         if not isinstance(value, str) or len(value) > 60:  # the longest address with a zone is shorter
             return False
-        try:
-            return ipaddress.ip_address(value) in network
-        except ValueError:
-            return False
+        return any(kind == version and number & mask == begins for kind, number in _address(value))
 
     return passes
+
+
+@lru_cache(maxsize=4096)  # one address is asked of many networks
+def _address(text: str) -> tuple[tuple[int, int], ...]:
+    """Return (version, number) of an address; an IPv4 address as IPv6 writes it is both."""
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return ()
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return ((found.version, int(found)), *(((4, int(mapped)),) if mapped is not None else ()))
 
 
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?", re.ASCII)
@@ -188,8 +201,10 @@ def _same(name: str, test: p.SameAs) -> Decide:
         return [one if test.cased else fold(one) for one in found if one is not None]
 
     def decide(fields: Fields) -> bool:
-        others = texts(fields.get(test.field))
-        return any(stands(one, other) for one in texts(fields.get(name)) for other in others)
+        ones, others = texts(fields.get(name)), texts(fields.get(test.field))
+        if len(ones) * len(others) > MANY_PAIRS:
+            return stand(test.how, set(ones), set(others))
+        return any(stands(one, other) for one in ones for other in others)
 
     return decide
 

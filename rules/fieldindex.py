@@ -148,7 +148,12 @@ class FieldIndex:
         return self._long_enough(out, text)
 
     def _hits(self, text: str) -> frozenset[int]:
-        return frozenset([hit[0] for hit in self._find(f"{BEGIN}{fold(text)}{END}", overlapping=True)])
+        whole = f"{BEGIN}{fold(text)}{END}"
+        try:
+            found = self._find(whole, overlapping=True)
+        except UnicodeEncodeError:  # half a surrogate pair, which no rule's literal holds
+            found = self._find(whole.encode("utf-8", "replace").decode(), overlapping=True)
+        return frozenset([hit[0] for hit in found])
 
     def _known(self, hits: frozenset[int]) -> int:
         """Values differ more than what is found in them."""

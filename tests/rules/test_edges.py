@@ -82,6 +82,11 @@ def wide(text: str, encoding: str) -> str:
         ("{a|cidr|neq: 10.0.0.0/8}", {"a": "11.0.0.1"}, True),
         ("{a|cidr: 10.0.0.5}", {"a": "10.0.0.5"}, True),
         ("{a|cidr: 10.0.0.0/8}", {"a": "10.0.0.1:80"}, False),
+        ("{a|cidr: 10.0.0.0/8}", {"a": "::ffff:10.0.0.1"}, True),  # as a socket for both families writes it
+        ("{a|cidr: '::ffff:0:0/96'}", {"a": "::ffff:10.0.0.1"}, True),
+        ("{a|cidr: 10.0.0.0/8}", {"a": "::10.0.0.1"}, False),
+        ("{a|cidr: 'fe80::/10'}", {"a": "fe80::1%eth0"}, True),
+        ("{a|cidr: 10.0.0.5/32}", {"a": ["10.0.0.4", "10.0.0.6"]}, False),
         ("{a|cidr: 10.0.0.0/8}", {"a": 167772161}, False),
         # Dashes and encodings.
         ("{a|windash|contains: '-x'}", {"a": "a–x"}, True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from typing import Any
 
@@ -27,6 +28,9 @@ RULES = [
     {"s": {"a|gt": 5}, "condition": "s"},
     {"s": {"a|hour": 5}, "condition": "s"},
     {"s": {"a|fieldref|contains": "b"}, "condition": "s"},
+    {"s": {"a|fieldref": "b"}, "condition": "s"},
+    {"s": {"a|fieldref|startswith": "b"}, "condition": "s"},
+    {"s": {"a|fieldref|endswith": "b"}, "condition": "s"},
 ]
 DOCUMENTS = [{"title": f"r{n}", "logsource": {"product": "x"}, "detection": d} for n, d in enumerate(RULES)]
 
@@ -50,6 +54,15 @@ SHAPES = {
     "digits": lambda size: {"a": "9" * size},
     "many fields": lambda size: {f"f{n}": "-a" * 50 for n in range(size // 100)},
     "a long list": lambda size: {"a": ["aab"] * (size // 3)},
+    "two long lists": lambda size: {
+        "a": [f"a{n}" for n in range(size // 16)],
+        "b": [f"b{n}" for n in range(size // 16)],
+    },
+    "two lists of many lengths": lambda size: {
+        "a": ["a" * n for n in range(int(size**0.5))],
+        "b": ["a" * n + "b" for n in range(int(size**0.5))],
+    },
+    "addresses": lambda size: {"a": [f"11.{n >> 8}.{n & 255}.1" for n in range(size // 16)]},
     "letters beyond ASCII": lambda size: {"a": "\u00e9" * size},
 }
 
@@ -152,3 +165,19 @@ def test_ten_thousand_rules_load_and_judge_in_bounded_time() -> None:
     for _ in range(100):
         matcher.match_json(json.dumps({"a": "nothing", "b": "/bin/sh"}).encode())
     assert time.process_time() - before < 0.5
+
+
+@pytest.mark.parametrize("how", ["", "|contains", "|startswith", "|endswith"])
+@pytest.mark.parametrize("seed", range(20))
+def test_many_values_of_two_fields_are_compared_as_few_are(how: str, seed: int) -> None:
+    chance = random.Random(seed)
+
+    def texts() -> list[str]:
+        return ["".join(chance.choice("abc\ud800") for _ in range(chance.randint(0, 12))) for _ in range(30)]
+
+    text = f"title: t\nlogsource: {{product: x}}\ndetection: {{s: {{a|fieldref|cased{how}: b}}, condition: s}}"
+    decide = compiled(load([("r.yml", text)], {}).rules[0].predicate)
+    ones, others = texts(), [one for one in texts() if len(one) > 5]
+    each = any(decide({"a": one, "b": other}) for one in ones for other in others)
+    assert decide({"a": ones, "b": others}) is each
+    assert decide({"a": ones, "b": [*others, ones[0]]})
