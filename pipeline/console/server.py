@@ -48,22 +48,22 @@ class Job:
         self._response = response
         self._ended.set()
 
-    def wait(self) -> Response:
-        if not self._ended.wait(PATIENCE):
+    def wait(self, patience: float) -> Response:
+        if not self._ended.wait(patience):
             with self._lock:
                 if not self._taken:
                     self._ended.set()
                     return told(503, "Not now", "Tocsin could not be reached in time. Nothing was done: try again.")
-            self._ended.wait(PATIENCE)
+            self._ended.wait(patience)
         return self._response or told(503, "Not known", "It took too long to say whether this was done: look again.")
 
 
 class Server:
     """Listens from the start until `close`. `take` gives the next request to whoever answers."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, patience: float = PATIENCE) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._http = _Http((host, port), self._jobs)
+        self._http = _Http((host, port), self._jobs, patience)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.1,), name="http", daemon=True)
         self._thread.start()
 
@@ -90,9 +90,9 @@ class _Http(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], jobs: SimpleQueue[Job]) -> None:
+    def __init__(self, address: tuple[str, int], jobs: SimpleQueue[Job], patience: float) -> None:
         super().__init__(address, _Handler)
-        self.jobs = jobs
+        self.jobs, self.patience = jobs, patience
         self.slots = threading.BoundedSemaphore(_MOST)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         job = Job(Request(self.command, parts.path, parts.query, headers, body))
         self.server.jobs.put(job)
-        response = job.wait()
+        response = job.wait(self.server.patience)
         self._send(response)
         if response.reply is not None:
             _post(response.reply)

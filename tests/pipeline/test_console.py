@@ -365,7 +365,7 @@ def test_what_is_no_request_of_ours_is_refused(
 
 def test_a_request_that_nobody_took_in_time_is_told_and_nothing_is_done_later(paged: Place) -> None:
     paged.console.close()
-    server = Server("127.0.0.1", 0)
+    server = Server("127.0.0.1", 0, patience=0.05)
     paged.port = server.port
     answers: list[int] = []
 
