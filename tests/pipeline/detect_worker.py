@@ -19,6 +19,8 @@ from pipeline.streams.kafka import KafkaStream
 from rules.ruleset import load
 
 SPEED = 20
+LIVE = frozenset({"on_call"})  # lists that commands change
+KEY = b"a key that detect and command line share"
 
 
 def moment() -> datetime:
@@ -54,7 +56,8 @@ def main(servers: str, prefix: str, began: str, rules: str, owner: str) -> None:
     clock = Quick(datetime.fromisoformat(began))
     stream = QuickStream(servers.split(","), prefix, clock)
     stream.on_owner = lambda: _named(Path(owner))
-    role = Detect(stream, load([(rules, Path(rules).read_text("utf-8"))], {}), engine="test")
+    ruleset = load([(rules, Path(rules).read_text("utf-8"))], {}, LIVE)
+    role = Detect(stream, ruleset, engine="test", key=lambda: KEY)
     while True:
         with contextlib.suppress(StreamUnavailable):
             role.step(clock(moment()))

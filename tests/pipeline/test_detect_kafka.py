@@ -148,11 +148,11 @@ def alone(folder: Path, began: datetime, halves: tuple[list[Message], list[Messa
 class Fleet:
     """Workers of one prefix on Kafka, each a process."""
 
-    def __init__(self, servers: list[str], folder: Path, began: datetime) -> None:
+    def __init__(self, servers: list[str], folder: Path, began: datetime, rules: str = RULES) -> None:
         self.stream = QuickStream(servers, f"t{uuid.uuid4().hex[:8]}", Quick(began))
         self._servers, self._began = servers, began
         self._rules, self._owner = folder / "rules.yml", folder / "owner"
-        self._rules.write_text(RULES, "utf-8")
+        self._rules.write_text(rules, "utf-8")
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._marks: dict[int, datetime] = {}
         self._seen = 0
@@ -241,14 +241,14 @@ def until(done: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def fleets(servers: list[str], folder: Path, began: datetime) -> Iterator[Mapping[int, Fleet]]:
+def fleets(servers: list[str], folder: Path, began: datetime, rules: str = RULES) -> Iterator[Mapping[int, Fleet]]:
     """Fleets of one, two and four workers, side by side."""
     out: dict[int, Fleet] = {}
     try:
         for size in (1, 2, 4):
             place = folder / str(size)
             place.mkdir()
-            out[size] = Fleet(servers, place, began)
+            out[size] = Fleet(servers, place, began, rules)
             for _ in range(size):
                 out[size].start()
         yield out

@@ -20,10 +20,10 @@ from rules.event import Value, rfc3339
 from rules.lists import NEVER, Version
 from rules.match import Match, decode
 from rules.ruleset import RuleSet, load
+from tests.pipeline.detect_worker import KEY
 from tests.pipeline.memory_stream import Killed, Log, MemoryStream
 
 NOW = datetime(2026, 11, 22, 2, 14, tzinfo=UTC)
-KEY = b"a key that detect and command line share"
 RULES = """
 title: Somebody who is not on call
 id: 1f0d9c1e-7a39-4c1e-9a68-0c3f5f7d2a01
