@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,7 +104,8 @@ def record_of(draw: st.DrawFn, event: dict[str, Any]) -> bytes:
     )
 
 
-@settings(max_examples=600, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=250, deadline=None)
 @given(st.lists(item(), min_size=1, max_size=4), st.data())
 def test_what_holds_is_never_ruled_out(items: list[tuple[str, Any]], data: st.DataObject) -> None:
     documents = [

@@ -108,7 +108,8 @@ late_happened = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(late_happened, min_size=2, max_size=8),
     st.lists(st.sampled_from([100, 690, 760, 800, 850, 1500]), max_size=6),
