@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from notifiers.entry import Answer, Entry, Transition
+from notifiers.entry import Answer, Entry
 from pipeline.archive import Archive
 from pipeline.indexes import Document, Index
 from pipeline.indexes.documents import document
@@ -18,7 +18,7 @@ from pipeline.indexes.sqlite import SqliteIndex
 from pipeline.streams import ALERTS, INCIDENTS, Stored
 from rules.alert import Alert
 from rules.event import Value, rfc3339
-from tests.standins.alerts import NOW, root_login
+from tests.standins.alerts import NOW, fired, root_login
 
 EVENT = "5f2b1c9e7a3d4068b1c2d3e4f5a6b7c8"
 FIRED = root_login(EVENT)
@@ -33,19 +33,8 @@ def stored(topic: str, offset: int, value: str) -> Document:
 
 
 def entries() -> list[Entry]:
-    step = Transition(
-        incident="abc-1",
-        key="abc",
-        occurrence=1,
-        what="fired",
-        state="triggered",
-        alert_id=FIRED.id,
-        mark="m",
-        event_time=NOW,
-        alert=FIRED,
-    )
     answer = Answer(send="s", receiver="security", channel=0, attempt=1, done=True, incident="abc-1", receipt="42")
-    return [Entry(time=NOW, transition=step), Entry(time=NOW + timedelta(seconds=1), answered=answer)]
+    return [Entry(time=NOW, transition=fired(FIRED)), Entry(time=NOW + timedelta(seconds=1), answered=answer)]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("elasticsearch", marks=pytest.mark.server)])

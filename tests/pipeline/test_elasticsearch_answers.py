@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from pipeline.indexes import Document, IndexUnavailable
 from pipeline.indexes.elasticsearch import ElasticsearchIndex
 from tests.services.process import free_port
+from tests.standins.serving import Quiet, serving
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Answer = tuple[int, object]
@@ -23,10 +23,9 @@ Answering = Callable[[Callable[[str, str], Answer]], ElasticsearchIndex]
 @pytest.fixture
 def answering() -> Iterator[Answering]:
     """Return what opens an index over a server that is a function of method and path."""
-    servers: list[ThreadingHTTPServer] = []
 
     def start(answer: Callable[[str, str], Answer]) -> ElasticsearchIndex:
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def _serve(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 status, body = answer(self.command, self.path.partition("?")[0])
@@ -40,17 +39,10 @@ def answering() -> Iterator[Answering]:
 
             do_GET = do_PUT = do_POST = _serve  # noqa: N815 http.server's names
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
+        return ElasticsearchIndex([started.enter_context(serving(Handler))])
 
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
-        return ElasticsearchIndex([f"http://127.0.0.1:{servers[-1].server_port}"])
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as started:
+        yield start
 
 
 def bulk(statuses: Sequence[int]) -> Callable[[str, str], Answer]:

@@ -6,31 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from notifiers.entry import Answer, Entry, Fate, Send, Transition
+from notifiers.entry import Answer, Entry, Fate, Send
 from notifiers.policy import Policy
 from notifiers.route import parse
 from pipeline.commands.explain_fates import fates
-from tests.standins.alerts import NOW, root_login
+from tests.standins.alerts import NOW, fired, root_login
 
 POLICY = Policy(parse({"receiver": "security"}))
 ALERT = root_login()
 LATER = NOW + timedelta(seconds=30)
 
 
-def fired(fate: Fate, *sends: Send) -> Entry:
-    step = Transition(
-        incident="abc-1",
-        key="abc",
-        occurrence=1,
-        what="fired",
-        state="triggered",
-        alert_id=ALERT.id,
-        mark="m",
-        event_time=NOW,
-        alert=ALERT,
-        fates={"security": fate},
-    )
-    return Entry(time=NOW, transition=step, intended=sends)
+def decided(fate: Fate, *sends: Send) -> Entry:
+    return Entry(time=NOW, transition=fired(ALERT, {"security": fate}), intended=sends)
 
 
 def answered(send: str, *, receipt: str | None = None, failure: str | None = None) -> Entry:
@@ -44,12 +32,12 @@ def answered(send: str, *, receipt: str | None = None, failure: str | None = Non
     ["silence 7 by ada: disk swap", "inhibited by def-1", "muted by the interval nights", "outside of office"],
 )
 def test_what_muted_it_is_named(why: str) -> None:
-    (row,) = fates([ALERT], [fired(Fate(how="muted", why=why))], POLICY)
+    (row,) = fates([ALERT], [decided(Fate(how="muted", why=why))], POLICY)
     assert (row["how"], row["why"], row["incident"], row["receiver"]) == ("muted", why, "abc-1", "security")
 
 
 def test_a_message_that_was_sent_says_when_it_arrived_or_what_was_answered() -> None:
-    entry = fired(Fate(how="sent"), Send(id="s", receiver="security", kind="page", incident="abc-1"))
+    entry = decided(Fate(how="sent"), Send(id="s", receiver="security", kind="page", incident="abc-1"))
     cases: list[tuple[list[Entry], object, object]] = [
         ([entry], None, "not yet answered"),
         ([entry, answered("s", failure="HTTP 503")], None, "HTTP 503"),
@@ -63,7 +51,7 @@ def test_a_message_that_was_sent_says_when_it_arrived_or_what_was_answered() -> 
 
 @pytest.mark.parametrize("gathering", ["digest", "catchup", "group", "storm"])
 def test_what_was_told_with_others_arrived_with_them(gathering: str) -> None:
-    held = fired(Fate.model_validate({"how": "held", "why": "route,h", "gathering": gathering, "until": LATER}))
+    held = decided(Fate.model_validate({"how": "held", "why": "route,h", "gathering": gathering, "until": LATER}))
     together = Entry(time=LATER, intended=(Send(id="t", receiver="security", kind="group", gathered=("route,h",)),))
     (waiting,) = fates([ALERT], [held], POLICY)
     assert (waiting["how"], waiting["answer"]) == ("held", "not yet sent")
@@ -72,7 +60,7 @@ def test_what_was_told_with_others_arrived_with_them(gathering: str) -> None:
 
 
 def test_what_two_notifiers_wrote_of_one_alert_is_told_once() -> None:
-    entry = fired(Fate(how="muted", why="silence 7 by ada: disk swap"))
+    entry = decided(Fate(how="muted", why="silence 7 by ada: disk swap"))
     assert len(list(fates([ALERT], [entry, entry], POLICY))) == 1
 
 

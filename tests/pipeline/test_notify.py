@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-
-import pytest
 
 from notifiers.channels import Rejected, Unavailable
 from notifiers.route import parse
@@ -18,18 +15,6 @@ from tests.standins.channels import Recorder
 from tests.standins.desk import Desk
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def pager() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pager: Recorder) -> Iterator[Desk]:
-    made = Desk(tmp_path, security=[pager])
-    yield made
-    made.close()
 
 
 def test_a_root_login_is_one_page_that_says_what_who_where_and_production(desk: Desk, pager: Recorder) -> None:

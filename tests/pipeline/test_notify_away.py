@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -22,16 +21,10 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def pager() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pager: Recorder) -> Iterator[Desk]:
-    made = Desk(tmp_path, security=[pager])
-    made.settle()
-    yield made
-    made.close()
+def desk(desk: Desk) -> Desk:
+    """A notifier that has taken over."""
+    desk.settle()
+    return desk
 
 
 def pass_time(desk: Desk, span: timedelta, steps: int = 8) -> None:

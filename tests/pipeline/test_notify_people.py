@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,18 +16,6 @@ from tests.standins.desk import KEY, Desk
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def pager() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pager: Recorder) -> Iterator[Desk]:
-    made = Desk(tmp_path, security=[pager])
-    yield made
-    made.close()
 
 
 def words(pager: Recorder) -> list[str]:

@@ -5,7 +5,6 @@ The numbered scenarios are the edge cases of Alertmanager's semantics, each with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,18 +20,6 @@ from tests.standins.desk import Desk
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def pager() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pager: Recorder) -> Iterator[Desk]:
-    made = Desk(tmp_path, security=[pager])
-    yield made
-    made.close()
 
 
 def words(pager: Recorder) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from notifiers.entry import Fate, Transition
 from rules.alert import Alert, Level, Proof, Rule, Step, Urgency, alert_id
 from rules.event import Value
 
@@ -80,4 +82,20 @@ def _alert(
         old=old,
         fields=fields,
         proof=Proof(rule_hash="r1", engine="test", events=(event,), count=1),
+    )
+
+
+def fired(alert: Alert, fates: Mapping[str, Fate] | None = None) -> Transition:
+    """The first step of an incident."""
+    return Transition(
+        incident="abc-1",
+        key="abc",
+        occurrence=1,
+        what="fired",
+        state="triggered",
+        alert_id=alert.id,
+        mark="m",
+        event_time=NOW,
+        alert=alert,
+        fates=dict(fates or {}),
     )

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.standins.serving import Quiet, serving
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ def hook() -> Iterator[Hook]:
     """Serve on a free loopback port until the block ends."""
     kept = Hook()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(Quiet):
+        def do_POST(self) -> None:  # noqa: N802 http.server's name
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
             said = kept.answers.popleft() if kept.answers else Said()
@@ -56,18 +57,9 @@ def hook() -> Iterator[Hook]:
                 self.send_header(name, value)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the tests look at `requests`."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    kept.url = f"http://127.0.0.1:{server.server_address[1]}/hook?team=1"
-    try:
-        yield kept
-    finally:
-        kept.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        kept.url = f"{url}/hook?team=1"
+        try:
+            yield kept
+        finally:
+            kept.released.set()

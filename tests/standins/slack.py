@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from tests.standins.serving import Quiet, serving
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,8 @@ def slack() -> Iterator[Workspace]:
     """Serve a workspace on a free loopback port."""
     workspace = Workspace()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(Quiet):
+        def do_POST(self) -> None:  # noqa: N802 http.server's name
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             form = self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
             arguments: dict[str, object] = dict(parse_qsl(body)) if form else json.loads(body or "{}")
@@ -201,18 +202,9 @@ def slack() -> Iterator[Workspace]:
             self.end_headers()
             self.wfile.write(answer.body.encode())
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the tests look at `requests`."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    workspace.url = f"http://127.0.0.1:{server.server_address[1]}/api/"
-    try:
-        yield workspace
-    finally:
-        workspace.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        workspace.url = f"{url}/api/"
+        try:
+            yield workspace
+        finally:
+            workspace.released.set()
