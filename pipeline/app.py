@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -102,6 +103,8 @@ def _detect(config: Config, stream: Stream) -> Role:
     lists = [one.file for one in config.rules.lists.values() if isinstance(one, ListFile)]
     rules = Reload(partial(open_rules, config), [*config.rules.paths, *lists])
     witness = open_witness(config, stream, now())
+    # What detect holds is large and nearly free of cycles: to look through it stops the bell for a second each time.
+    gc.set_threshold(20_000, 20, 100)
     key = partial(commands_key, config)
     return Detect(stream, rules.ruleset, engine=__version__, renewed=rules, witness=witness, key=key)
 

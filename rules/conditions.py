@@ -17,8 +17,10 @@ was heard: a worker that lost a partition may still have said it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -31,6 +33,8 @@ from rules.telling import Teller
 
 GAP: Final = timedelta(seconds=30)  # in the stream's clock: more than any round of judging takes
 HEARTBEATS: Final = "heartbeat"  # the service whose events are heartbeats
+HELD_LIMIT: Final = 200_000  # keys of all conditions that hold, or are waited for; those heard of longest ago go
+_LOOKS: Final = 100  # of them, among which one is sought that is not firing
 HEARD_LIMIT: Final = 200_000  # keys whose last verdict's time is kept; forgotten all at once
 
 
@@ -48,7 +52,8 @@ class Conditions:
     """Every condition that holds, by key."""
 
     teller: Teller
-    held: dict[str, Held] = field(default_factory=dict)
+    held: OrderedDict[str, Held] = field(default_factory=OrderedDict)
+    evicted: dict[str, int] = field(default_factory=dict)  # rule -> keys let go for want of room
     changed: set[str] = field(default_factory=set)
     _pending: dict[str, Rule] = field(default_factory=dict)
     _heard: dict[str, datetime] = field(default_factory=dict)
@@ -66,9 +71,7 @@ class Conditions:
         out = self._ripe(place, rule, verdict.time, by_event_time=True)
         held = self.held.get(place)
         if verdict.state == "holds" and held is None:
-            self.held[place] = Held(verdict.rule, verdict.meaning, verdict)
-            self._pending[place] = rule
-            self.changed.add(place)
+            self._hold(rule, place, verdict)
             return out + self._ripe(place, rule, verdict.time, by_event_time=True)
         if held is not None and (verdict.state == "clear" or (verdict.state == "between" and not held.firing)):
             self._let_go(place)
@@ -79,10 +82,19 @@ class Conditions:
     def _there(self, rule: Rule, place: str, verdict: Verdict) -> list[Alert]:
         """Set the key pending anew; what had fired is resolved."""
         held = self.held.get(place)
+        self._hold(rule, place, verdict)
+        return [self._resolved(rule, verdict, held)] if held is not None and held.firing else []
+
+    def _hold(self, rule: Rule, place: str, verdict: Verdict) -> None:
         self.held[place] = Held(verdict.rule, verdict.meaning, verdict)
+        self.held.move_to_end(place)
         self._pending[place] = rule
         self.changed.add(place)
-        return [self._resolved(rule, verdict, held)] if held is not None and held.firing else []
+        if len(self.held) > HELD_LIMIT:
+            oldest = list(islice(self.held.items(), _LOOKS))
+            gone, one = next((pair for pair in oldest if not pair[1].firing), oldest[0])
+            self.evicted[one.rule] = self.evicted.get(one.rule, 0) + 1
+            self._let_go(gone)
 
     def _beat(self, rule: Rule, verdict: Verdict) -> None:
         if rule.logsource.service == HEARTBEATS:

@@ -21,7 +21,7 @@ from rules.window import Seen
 
 LATENESS: Final = timedelta(seconds=60)
 KEPT: Final = timedelta(minutes=10)  # beyond span and lateness, for matches that come later than that
-RECENT_LIMIT: Final = 20_000  # matches that one group keeps apart; the oldest settle early beyond it
+RECENT_LIMIT: Final = 50_000  # matches that one group keeps apart; the oldest settle early beyond it
 FEW: Final = 64  # matches that are stepped through at once when one comes out of order
 LOOK_EVERY: Final = timedelta(seconds=1)  # of the stream's time: how often more of them are
 
@@ -67,6 +67,8 @@ class Group:
             return []
         self.recent.insert(place, one)
         self._next(one.arrived + LATENESS)
+        if len(self.recent) > RECENT_LIMIT:
+            self.due = None  # the clock need not come to where the oldest are ripe
         if place < self._count:
             self._again_from(place)
         if not self.base.window.asks.monotone:
@@ -116,14 +118,15 @@ class Group:
                 self.due = None
                 return
 
-    def settle(self, clock: datetime) -> list[Change]:
-        """Judge for good what is ripe at this time; return what changes by it."""
+    def settle(self, clock: datetime, room: int = RECENT_LIMIT) -> list[Change]:
+        """Judge for good what is ripe at this time, and what is more than there is room for; return what changes."""
         if self._behind:
             self._resettle()
         ripe = clock - LATENESS
         while self._count < len(self.recent):
             one = self.recent[self._count]
-            if one.provisional or one.arrived > ripe:
+            unripe = one.provisional or one.arrived > ripe
+            if unripe and len(self.recent) - self._count <= room:
                 break
             self._settle_next()
         out = self._fired(self._episodes)
@@ -133,7 +136,7 @@ class Group:
         out += self._withdrawn()
         self.begun = self._episodes.copy()
         self.judged = (_place(self.recent[0]), _place(self.recent[self._count - 1])) if self._count else None
-        self._rebase(clock)
+        self._rebase(clock, room)
         self.due = self._due(clock)
         if self._count == len(self.recent):
             self._rest()
@@ -228,12 +231,12 @@ class Group:
             moments += [over] if over > clock else []
         return min(moments)
 
-    def _rebase(self, clock: datetime) -> None:
+    def _rebase(self, clock: datetime, room: int) -> None:
         """Let the base take what no late match will change any more."""
         before = clock - LATENESS - KEPT - self.base.window.asks.timespan
         taken = 0
         for one in self.recent[: self._count]:
-            if one.arrived > before and len(self.recent) - taken <= RECENT_LIMIT:
+            if one.arrived > before and len(self.recent) - taken <= room:
                 break
             self.early += one.arrived > before
             self.base.step(one)

@@ -45,6 +45,7 @@ OPS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "eq": operator.eq,
     "neq": operator.ne,
 }
+SEEN_LIMIT: Final = 50_000  # matches that one group's window holds
 _KNOWN = ("type", "rules", "group-by", "timespan", "condition", "aliases", "generate")
 _OF_VALUES = ("value_count", "value_sum", "value_avg", "value_percentile", "value_median")
 _NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{0,18})?(e[-+]?\d{1,2})?", re.ASCII | re.IGNORECASE)
@@ -227,6 +228,10 @@ def _limits(kind: Type | None, entry: Entry, report: Report) -> Limits | None:
             report.fault(part.key, f"correlation.condition: {name!r} is not one of {', '.join(known)}")
         elif number is not None:
             ops.append((name, number))
+            if kind in ("event_count", "value_count") and name in ("gt", "gte", "eq") and number > SEEN_LIMIT:
+                report.warn(
+                    part.value, f"correlation.condition: a window holds {SEEN_LIMIT} matches, so never {number:g}"
+                )
     before = report.errors
     fields = words(found.get("field"), report, "correlation.condition.field") or ()
     if kind in _OF_VALUES and not fields and report.errors == before:

@@ -82,6 +82,14 @@ class Correlator:
         self._groups.changed.clear()
         return out
 
+    def evicted(self) -> dict[str, int]:
+        """Return how many keys were let go of each rule for want of room since the last call: loss is a number."""
+        out = self._conditions.evicted | self._groups.evicted
+        self._conditions.evicted, self._groups.evicted = {}, {}
+        titles = {one.about.id: one.about.title for one in self.ruleset.rules}
+        titles |= {one.about.id: one.about.title for one in self.ruleset.correlations}
+        return {titles[one]: count for one, count in out.items()}
+
     def _state(self, place: str) -> bytes:
         held = self._conditions.held.get(place)
         return msgspec.json.encode(held) if held is not None else self._groups.state(place)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -21,6 +23,8 @@ from rules.values import number_of, text_of
 from rules.window import Seen
 
 GROUPS_LIMIT: Final = 50_000  # a correlation
+_LOOKS: Final = 100  # groups that nothing was fed to for longest, among which one is sought that nothing was told of
+_NEVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Passed(msgspec.Struct):
@@ -74,8 +78,8 @@ class Groups:
     ruleset: RuleSet
     teller: Teller
     changed: set[str] = field(default_factory=set)
-    evicted: int = 0  # groups let go before their time, for want of room
-    _groups: dict[str, dict[str, _One]] = field(default_factory=dict)  # correlation -> place -> group
+    evicted: dict[str, int] = field(default_factory=dict)  # correlation -> groups let go before their time
+    _groups: dict[str, OrderedDict[str, _One]] = field(default_factory=dict)  # correlation -> place -> group
     _feeds: dict[str, list[tuple[Correlation, tuple[int, ...]]]] = field(default_factory=dict)
     _names: dict[str, frozenset[str]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # correlations that only feed others
@@ -87,7 +91,7 @@ class Groups:
         self._feeds.update(feeds(self.ruleset))
         self.silent |= silent(self.ruleset)
         for correlation in self.ruleset.correlations:
-            self._groups[correlation.about.id] = {}
+            self._groups[correlation.about.id] = OrderedDict()  # those that something was fed to last are last
 
     def feed(self, match: Match) -> list[Alert]:
         """Take a match of a rule; return what fires on arrival."""
@@ -144,6 +148,7 @@ class Groups:
                 one.cause = match
                 one.note(match)
                 out += self._fires(one, one.group.feed(measured(correlation, places, cause, fields)))
+                out += self._make_room(correlation)
         return out
 
     def _one(self, correlation: Correlation, key: dict[str, Value], match: Match) -> _One:
@@ -151,20 +156,27 @@ class Groups:
         self.changed.add(place)
         groups = self._groups[correlation.about.id]
         if place not in groups:
-            self._make_room(groups)
             groups[place] = _One(correlation, key, Group(Track.of(correlation.correlating)), match)
+        groups.move_to_end(place)
         return groups[place]
 
-    def _make_room(self, groups: dict[str, _One]) -> None:
-        """Let the oldest group go that was told nothing of; one that was is never let go."""
-        if len(groups) < GROUPS_LIMIT:
-            return
-        place = next((place for place, one in groups.items() if not one.group.reports), None)
-        if place is not None:
-            del groups[place]
-            self._unseen.pop(place, None)
-            self.changed.add(place)
-            self.evicted += 1
+    def _make_room(self, correlation: Correlation) -> list[Alert]:
+        """Let one group go of those that nothing was fed to for longest, if it can be one that nothing was told of.
+
+        What it holds is judged before, as if no more came.
+        """
+        groups = self._groups[correlation.about.id]
+        if len(groups) <= GROUPS_LIMIT:
+            return []
+        oldest = list(islice(groups.items(), _LOOKS))
+        place, one = next((pair for pair in oldest if not pair[1].group.reports), oldest[0])
+        out = self._told(one, one.group.settle(_NEVER, room=0))
+        out += self._settled_on(one)
+        del groups[place]
+        self._unseen.pop(place, None)
+        self.changed.add(place)
+        self.evicted[correlation.about.id] = self.evicted.get(correlation.about.id, 0) + 1
+        return out
 
     def _told(self, one: _One, changes: Iterable[Change]) -> list[Alert]:
         if one.correlation.about.id in self.silent:

@@ -8,12 +8,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from rules.correlation_rule import Correlating
+from rules.correlation_rule import SEEN_LIMIT, Correlating
 from rules.predicate import And, Field, Not, Or, Predicate
-
-SEEN_LIMIT: Final = 50_000  # matches that one group's window holds
 
 K = TypeVar("K", bound=Hashable)
 

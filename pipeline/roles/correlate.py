@@ -24,6 +24,8 @@ BATCH = 5_000
 SNAPSHOT_EVERY = timedelta(seconds=1)
 BYTES_A_SECOND = 1_000_000  # more than that of changed state is written less often
 PARTITIONS_EVERY = timedelta(seconds=30)  # how often the number of partitions is asked for
+EVICTED_EVERY = timedelta(minutes=1)
+_EVICTED = "{} keys of {!r} were let go before their time: there was no room for all (docs/limits.md)"
 _AHEAD = 4 * BATCH  # matches read while what was decided before is still to be written
 
 
@@ -45,6 +47,7 @@ class Correlate:
         self._asked: datetime | None = None
         self._rests_until: datetime | None = None
         self._committed = 0
+        self._counted: datetime | None = None
 
     def reload(self, ruleset: RuleSet) -> None:
         """Go on with another rule set; rules that mean the same keep their state."""
@@ -98,11 +101,21 @@ class Correlate:
                 alerts += self._fed(correlator, message)
             except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
                 refused.append(dead_letter("correlate", message, error, now))
-        self._outbox.append(DEADLETTER, [*gone("correlate", MATCHES, missing, now), *refused])
+        refused += gone("correlate", MATCHES, missing, now) + self._let_go(correlator, now)
+        self._outbox.append(DEADLETTER, refused)
         self._outbox.append(ALERTS, [Message(one.id, one.model_dump_json().encode()) for one in alerts])
         if messages:
             self._manifest.offset = messages[-1].offset + 1
         self._keep(correlator, now)
+
+    def _let_go(self, correlator: Correlator, now: datetime) -> list[Message]:
+        """Tell how many keys there was no room for, once a minute: somebody may have filled it on purpose."""
+        if self._counted is not None and now - self._counted < EVICTED_EVERY:
+            return []
+        self._counted = now
+        return [
+            _count(_EVICTED.format(count, title), MATCHES, None, now) for title, count in correlator.evicted().items()
+        ]
 
     def _fed(self, correlator: Correlator, message: Stored) -> list[Alert]:
         record = decode(message.value)
@@ -168,18 +181,17 @@ def dead_letter(stage: Literal["detect", "correlate"], message: Stored, error: E
 def gone(stage: Literal["detect", "correlate"], topic: str, missing: Mapping[int, int], now: datetime) -> list[Message]:
     """Return the records that say how much left the stream before it was judged: loss is a number."""
     return [
-        Message(
-            "",
-            DeadLetter(
-                stage=stage,
-                reason=f"{count} records left the stream before they were judged",
-                time=now,
-                topic=topic,
-                partition=partition,
-                value="",
-            )
-            .model_dump_json()
-            .encode(),
-        )
+        _count(f"{count} records left the stream before they were judged", topic, partition, now, stage)
         for partition, count in missing.items()
     ]
+
+
+def _count(
+    reason: str,
+    topic: str,
+    partition: int | None,
+    now: datetime,
+    stage: Literal["detect", "correlate"] = "correlate",
+) -> Message:
+    letter = DeadLetter(stage=stage, reason=reason, time=now, topic=topic, partition=partition, value="")
+    return Message("", letter.model_dump_json().encode())

@@ -1,4 +1,4 @@
-"""A list that is changed on a real Kafka: workers, however many and though one is killed, judge by the same commands."""
+"""A list that is changed on a real Kafka: workers of any number, one of them killed, judge by the same commands."""
 
 from __future__ import annotations
 
