@@ -118,8 +118,9 @@ class Group:
                 self.due = None
                 return
 
-    def settle(self, clock: datetime, room: int = RECENT_LIMIT) -> list[Change]:
+    def settle(self, clock: datetime, room: int | None = None) -> list[Change]:
         """Judge for good what is ripe at this time, and what is more than there is room for; return what changes."""
+        room = RECENT_LIMIT if room is None else room
         if self._behind:
             self._resettle()
         ripe = clock - LATENESS

@@ -72,8 +72,8 @@ class Correlator:
 
     @property
     def evicted(self) -> int:
-        """How many groups were let go before their time, for want of room."""
-        return self._groups.evicted
+        """How many groups were let go before their time, for want of room, and not yet told."""
+        return sum(self._groups.evicted.values())
 
     def changed(self) -> dict[str, bytes]:
         """Return the state of every key that changed since the last call; empty bytes: the key is gone."""
@@ -82,7 +82,7 @@ class Correlator:
         self._groups.changed.clear()
         return out
 
-    def evicted(self) -> dict[str, int]:
+    def let_go(self) -> dict[str, int]:
         """Return how many keys were let go of each rule for want of room since the last call: loss is a number."""
         out = self._conditions.evicted | self._groups.evicted
         self._conditions.evicted, self._groups.evicted = {}, {}

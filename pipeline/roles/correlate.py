@@ -114,7 +114,7 @@ class Correlate:
             return []
         self._counted = now
         return [
-            _count(_EVICTED.format(count, title), MATCHES, None, now) for title, count in correlator.evicted().items()
+            _count(_EVICTED.format(count, title), MATCHES, None, now) for title, count in correlator.let_go().items()
         ]
 
     def _fed(self, correlator: Correlator, message: Stored) -> list[Alert]:

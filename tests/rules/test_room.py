@@ -44,8 +44,8 @@ def test_of_too_many_groups_the_one_goes_that_nothing_was_fed_to_for_longest(mon
     found += [match(95, "active", 1_000)]
     found += [match(100 + second, f"g{100 + second}", 2_000 + second) for second in range(80)]
     assert fed(correlator, found) == []
-    assert correlator.evicted() == {"corr": 70}
-    assert correlator.evicted() == {}
+    assert correlator.let_go() == {"corr": 70}
+    assert correlator.let_go() == {}
     (fired,) = fed(correlator, [match(190, "active", 3_000)])
     assert (fired.step, fired.key) == ("fired", {"g": "active"})
 
@@ -65,7 +65,6 @@ def test_a_group_of_too_many_matches_settles_the_oldest_before_their_time_and_sa
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(correlation, "RECENT_LIMIT", 500)
-    monkeypatch.setattr(correlation.Group.settle, "__defaults__", (500,))
     correlator = counting(10)
     found: list[Record] = []
     for second in range(40):
@@ -100,7 +99,7 @@ def test_of_too_many_keys_of_conditions_the_one_goes_that_was_heard_of_longest_a
     held = {next(iter(one.first.key.values())) for one in correlator._conditions.held.values()}
     assert len(held) == 50
     assert "often" in held
-    assert correlator.evicted() == {"Silent": 11}
+    assert correlator.let_go() == {"Silent": 11}
 
 
 @pytest.mark.parametrize(("limit", "warns"), [(50_000, False), (60_000, True)])
