@@ -197,6 +197,8 @@ def _who(kind: str, pairs: Pairs, fields: Fields) -> None:
         value = pairs.get(key)
         if value is not None and value not in _UNSET:
             fields[name] = value
+    if "new-auid" in pairs and "auid" not in pairs:  # LOGIN as kernels before 3.3 wrote it
+        fields["user.audit.id"] = pairs["new-auid"]
     account = pairs.get("acct")
     if account is not None and account not in _UNSET:
         fields["user.name"] = account

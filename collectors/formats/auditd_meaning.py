@@ -76,7 +76,7 @@ _RECORDS: Final[tuple[tuple[Meaning, str], ...]] = (
         (("process", "configuration"), ("change",)),
         "CONFIG_CHANGE FEATURE_CHANGE USYS_CONFIG MAC_CONFIG_CHANGE MAC_STATUS MAC_POLICY_LOAD "
         "DAEMON_CONFIG DAEMON_RECONFIG DAEMON_ROTATE BPF SOFTWARE_UPDATE USER_MAC_CONFIG_CHANGE LABEL_LEVEL_CHANGE "
-        "USER_UNLABELED_EXPORT FS_RELABEL",
+        "USER_UNLABELED_EXPORT FS_RELABEL USER_MAC_POLICY_LOAD TRUSTED_APP",
     ),
     ((("process", "configuration"), ("start",)), "DAEMON_START DAEMON_RESUME"),
     ((("process", "configuration"), ("end",)), "DAEMON_END DAEMON_ABORT"),
@@ -85,7 +85,10 @@ _RECORDS: Final[tuple[tuple[Meaning, str], ...]] = (
     ((("host",), ("change",)), "SYSTEM_RUNLEVEL TIME_INJOFFSET TIME_ADJNTPVAL"),
     ((("host",), ("info",)), "VIRT_CONTROL VIRT_MACHINE_ID VIRT_RESOURCE USER_DEVICE"),
     ((("driver",), ("start",)), "KERN_MODULE"),
-    ((_NETWORK, ("connection", "info")), "NETFILTER_CFG NETFILTER_PKT ANOM_PROMISCUOUS MAC_IPSEC_EVENT"),
+    (
+        (_NETWORK, ("connection", "info")),
+        "NETFILTER_CFG NETFILTER_PKT ANOM_PROMISCUOUS MAC_IPSEC_EVENT DAEMON_ACCEPT DAEMON_CLOSE",
+    ),
     (
         (_FILE, ("info",)),
         "ANOM_LINK ANOM_CREAT FANOTIFY INTEGRITY_DATA INTEGRITY_METADATA INTEGRITY_STATUS INTEGRITY_HASH INTEGRITY_PCR "
@@ -131,18 +134,34 @@ def meaning(types: list[str], syscall: str, pairs: dict[str, str], fields: Field
             if "denied" in str(fields.get("message", ""))[:256] or pairs.get("apparmor") == "DENIED"
             else "success"
         )
+    if special == "ANOM_LOGIN_FAILURES":  # res says that the record was made; what it tells of is failures
+        outcome = "failure"
     if outcome is not None:
         fields["event.outcome"] = outcome
+    _whom(special, pairs, fields)
+
+
+def _whom(special: str | None, pairs: dict[str, str], fields: Fields) -> None:
+    """Say which account or group was changed, by name or by number, and which unit came or went."""
     if special in _ON_ACCOUNTS and pairs.get("acct"):
         fields["user.target.name"] = pairs["acct"]
     if special in _ON_GROUPS and pairs.get("grp"):  # usermod -aG: acct is who, grp is where
         fields["group.name"] = pairs["grp"]
-        if pairs.get("acct"):
+        if pairs.get("acct") and special != "GRP_AUTH":
             fields["user.target.name"] = pairs["acct"]
+    number = pairs.get("suid") if special in _ON_SUID else pairs.get("id")
+    if number and number.isdecimal():
+        if special in _ON_ACCOUNTS or special in _ON_SUID:
+            fields["user.target.id"] = number
+        elif special in ("ADD_GROUP", "DEL_GROUP", "GRP_MGMT"):
+            fields["group.id"] = number
+    if special in ("SERVICE_START", "SERVICE_STOP") and pairs.get("unit"):
+        fields["service.name"] = pairs["unit"]
 
 
+_ON_SUID: Final = frozenset({"ANOM_LOGIN_FAILURES", "RESP_ACCT_LOCK", "RESP_ACCT_LOCK_TIMED", "RESP_ACCT_UNLOCK_TIMED"})
 _ON_ACCOUNTS: Final = frozenset({
     "ADD_USER", "DEL_USER", "USER_MGMT", "USER_CHAUTHTOK", "ACCT_LOCK", "ACCT_UNLOCK", "ROLE_ASSIGN", "ROLE_REMOVE",
-    "ROLE_MODIFY",
+    "ROLE_MODIFY", "CHUSER_ID",
 })  # fmt: skip
-_ON_GROUPS: Final = frozenset({"GRP_MGMT", "USER_MGMT", "CHGRP_ID"})
+_ON_GROUPS: Final = frozenset({"GRP_MGMT", "USER_MGMT", "CHGRP_ID", "GRP_CHAUTHTOK", "GRP_AUTH"})

@@ -18,7 +18,7 @@ from rules.event import Value
 
 MESSAGES = Path(__file__).resolve().parents[1] / "messages"
 TOLD = (
-    "user.name", "user.id", "user.effective.name", "user.target.name", "user.changes.name", "group.name", "source.ip", "source.domain", "source.port",
+    "user.name", "user.id", "user.effective.name", "user.target.name", "user.target.id", "user.audit.id", "user.changes.name", "group.name", "group.id", "source.ip", "source.domain", "source.port",
     "destination.address", "destination.port", "process.command_line", "process.pid", "process.parent.name", "file.path", "service.name", "tocsin.repeat",
 )  # fmt: skip
 
@@ -29,7 +29,7 @@ def told(fields: dict[str, Value] | None) -> str:
         return "-"
     category = fields.get("event.category", [])
     assert isinstance(category, list)
-    what = f"{'/'.join(map(str, category))} {fields['event.action']} {fields.get('event.outcome', '')}".rstrip()
+    what = f"{'/'.join(map(str, category))} {fields['event.action']} {fields.get('event.outcome', '')}".strip()
     return " ".join([what, *(f"{name}={fields[name]!r}" for name in TOLD if name in fields)])
 
 
