@@ -36,7 +36,7 @@ def redact(how: Redaction, text: str, parsed: Parsed) -> tuple[str, Parsed]:
         return _without_passwords(text, parsed) if database else (text, parsed)
     if database:
         kept = _without_literals(fields)
-    elif fields.get("process.name") in _SERVERS:
+    elif fields.get("process.name") in _SERVERS or fields.get("event.dataset") == "container.log":
         kept = {**fields, "message": _LEFT_OUT.format(len(text))}
     else:
         return text, parsed
@@ -54,7 +54,7 @@ def _unknown(how: Redaction, text: str, fields: Fields) -> tuple[str, Parsed]:
 
 
 _LEFT_OUT: Final = "[{} characters left out: redact: literals]"
-# Programs of whose lines by syslog some are the middle of a statement.
+# Programs of whose lines by syslog some are the middle of a statement; a container's lines may be any database's.
 _SERVERS: Final = frozenset(
     {"postgres", "mysqld", "mariadbd", "mariadb", "mysql-server_auditing", "mongod", "sqlservr"}
 )
@@ -112,7 +112,7 @@ _KEPT: Final = re.compile(
     r"|mysql\.(?:thread_id|error|slowlog|audit\.[a-z_]+$).*|mariadb\.audit\..*|mssql\.(?:log|audit)\..*"
     r"|mongodb\.log\.(?:id|component|context|service)|mongodb\.audit\.role"
     r"|mongodb\.(?:log\.attr|audit\.param)\.(?:ns|type|remote|client|db|user|role|command|mechanism|principalName"
-    r"|authenticationDatabase|appName|protocol|connectionId|connectionCount|uuid|planSummary|queryHash)"
+    r"|authenticationDatabase|appName|protocol|connectionId|connectionCount|uuid|queryHash)"
 )
 _PARTS: Final = frozenset({"DETAIL", "HINT", "CONTEXT", "QUERY", "LOCATION", "BACKTRACE"})
 _IN_QUOTES: Final = re.compile(r"""["'`].*["'`]|["'].*""", re.DOTALL)

@@ -59,6 +59,10 @@ HOLDING_DATA = [
     ("mongodb-text", f'2026-11-22T11:00:00.000+0000 I COMMAND  [conn8] command shop.card command: find {{ find: "card", filter: {{ name: "{NAME}", no: {CARD} }} }} planSummary: COLLSCAN 120ms'),
     ("syslog", f"Nov 22 11:00:00 db-1 postgres[7]: [5-1] {PG}LOG:  statement: INSERT INTO card VALUES ('{NAME}', {CARD})"),
     ("syslog", f"Nov 22 11:00:00 db-1 postgres[7]: [5-2] #011{NAME}', {CARD})"),
+    ("cri", f"2026-11-22T11:00:00.000000000Z stdout F {PG}LOG:  statement: INSERT INTO card VALUES ('{NAME}')"),
+    ("docker", json.dumps({"log": f"{PG}LOG:  statement: INSERT INTO card VALUES ('{NAME}')\n", "stream": "stdout", "time": "2026-11-22T11:00:00Z"})),
+    ("journald", json.dumps({"MESSAGE": f"{PG}LOG:  statement: INSERT INTO card VALUES ('{NAME}')", "__REALTIME_TIMESTAMP": "1795345200000000", "SYSLOG_IDENTIFIER": "postgres"})),
+    ("windows-event", json.dumps({"@timestamp": "2026-11-22T11:00:00Z", "winlog": {"event_id": 33205, "provider_name": "MSSQLSERVER", "channel": "Application", "event_data": {"param1": f"audit_schema_version:1\nevent_time:2026-11-22 11:00:00\naction_id:IN\nsucceeded:true\nclass_type:U\nstatement:INSERT INTO card VALUES ('{NAME}')\n"}}, "message": f"Audit event: {NAME}"})),
     ("json", json.dumps({"time": "2026-11-22T11:00:00Z", "db.query.text": f"SELECT '{NAME}'", "row": {"no": int(CARD)}})),
 ]  # fmt: skip
 
