@@ -71,8 +71,8 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 _HELD: Final = re.compile(
-    r"(?:N|E|U&|X)?(?:(?P<quote>')(?:[^'\\]|''|\\.)*|(?P<double>\"\"?)(?:[^\"\\]|\\.)*|(?P<escaped>\\+')(?:(?!\\+').)*"
-    r"|(?P<escaped2>\\+\")(?:(?!\\+\").)*|(?P<xml>&(?:apos|quot|#39|#34);)(?:(?!&(?:apos|quot|#39|#34);).)*)",
+    r"(?:N|E|U&|X)?(?:(?P<quote>')(?:[^'\\]|''|\\.)*|(?P<double>\"\"?)(?:[^\"\\]|\\.)*|(?P<escaped>\\{1,8}')(?:(?!\\{1,8}').)*"
+    r"|(?P<escaped2>\\{1,8}\")(?:(?!\\{1,8}\").)*|(?P<xml>&(?:apos|quot|#39|#34);)(?:(?!&(?:apos|quot|#39|#34);).)*)",
     re.IGNORECASE | re.DOTALL,
 )
 _BARE: Final = re.compile(r"(?<==)(?!\()[^\s'\"(),;&\\]+")

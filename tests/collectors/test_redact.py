@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -15,7 +16,7 @@ from collectors.decode import understand
 from collectors.formats import Context, Parsed
 from collectors.formats.registry import FORMATS
 from collectors.formats.sql_lexer import redacted
-from collectors.redact import Redaction, redact, without_passwords
+from collectors.redact import Redaction, prose, redact, without_passwords
 
 CTX = Context(received=datetime(2026, 11, 22, 12, tzinfo=UTC))
 CARD, NAME, SECRET = "4111222233334444", "Zebrowski", "hunter-22"
@@ -141,3 +142,28 @@ def test_no_digit_outside_of_names_survives_whatever_the_quotes(data: str) -> No
 def test_where_a_backslash_may_end_a_string_or_not_everything_to_the_last_quote_goes() -> None:
     assert redacted("SELECT 'a\\', 'Zebrowski', 5", "mysql") == "SELECT ? , ?"
     assert redacted("SELECT 'it\\'s Zebrowski' FROM t", "postgresql") == "SELECT ? FROM t"
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [
+        "\\",
+        "PASSWORD \\'",
+        "PASSWORD FOR ",
+        "PASSWORD = ",
+        "IDENTIFIED BY ",
+        "PASSWORD 'x",
+        "'",
+        "/*",
+        "`",
+        "PASSWORD &apos;",
+    ],
+)
+@pytest.mark.parametrize("begin", ["", "PASSWORD \\'", "PASSWORD '", "PASSWORD &apos;"])
+def test_a_text_made_to_take_long_takes_no_longer_than_its_length(worst: str, begin: str) -> None:
+    text = begin + worst * (100_000 // len(worst))
+    started = time.process_time()
+    without_passwords(text)
+    prose(text)
+    redacted(text, "mysql")
+    assert time.process_time() - started < 2  # a fifth of a second where it is linear, minutes where it is not
