@@ -1,4 +1,4 @@
-"""Logins at a desk and to one: keyrings, lockers, greeters (gdm, sddm, lightdm) and xrdp.
+"""Logins at a desk and to one: keyrings, lockers, greeters (gdm, sddm, lightdm), xrdp and cPanel.
 
 Sources: gnome-keyring's pam module, xscreensaver, kcheckpass, sddm-helper; xrdp 0.6 to 0.10 (sesman, sesexec, xrdp_mm.c).
 """
@@ -74,3 +74,24 @@ def _peer(fields: Fields, peer: str) -> None:
         source(fields, host.strip("[]"), port)
     elif peer != "unknown":
         source(fields, peer)
+
+
+# cPanel's login_log: ADDRESS - USER "REQUEST" FAILED LOGIN SERVICE: REASON; the name and the request are anyone's words.
+_cpanel: Final = reader(
+    "cpanel",
+    tuple(
+        Saying(f"{verdict} LOGIN ", r"(?P<service>[\w-]+)(?:: (?P<why>.*))?", AUTH, "cpanel_login", outcome)
+        for verdict, outcome in (("FAILED", "failure"), ("DEFERRED", "failure"), ("SUCCESS", "success"))
+    ),
+)
+
+
+def read_cpsrvd(message: str) -> Fields | None:
+    """Return who logged in to cPanel from where, or did not."""
+    at = max(message.rfind(f" {verdict} LOGIN ") for verdict in ("FAILED", "DEFERRED", "SUCCESS"))
+    peer, marked, who = message[: max(at, 0)].partition(" - ")
+    fields = _cpanel(message[at + 1 :]) if marked and " " not in peer else None
+    if fields is not None:
+        fields["user.name"] = who.partition(' "')[0].removesuffix(" -")
+        source(fields, peer)
+    return fields

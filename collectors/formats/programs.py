@@ -140,6 +140,7 @@ _READERS: Final[dict[str, Reader]] = {
     "xrdp": desktop.read_xrdp,
     "xrdp-sesman": desktop.read_xrdp,
     "xrdp-sesexec": desktop.read_xrdp,
+    "cpsrvd": desktop.read_cpsrvd,
     "sssd": directory.read,
     "sssd_be": directory.read,
     "sssd_pam": directory.read,

@@ -63,7 +63,9 @@ _SSSD: Final = re.compile(
     r"\[?sssd\[(?:(\w{1,32})\[(\d{1,10})\]|(\w{1,32})(?:\[[^\[\]]{0,255}\])?)\]{1,3}(?:\[(\d{1,10})\])?:(?: |$)",
     re.ASCII,
 )
-_XRDP: Final = re.compile(r"\[(\d{8})-(\d\d:\d\d:\d\d)\] (?=\[[A-Z]+ ?\] )", re.ASCII)  # xrdp's own file
+# Programs' own files: xrdp's "[20261122-02:00:00] [INFO ] ", cPanel's "[2026-11-22 02:00:00 +0000] info [cpsrvd] ".
+_XRDP: Final = re.compile(r"\[(\d{4})(\d\d)(\d\d)-(\d\d:\d\d:\d\d)\] (?=\[[A-Z]+ ?\] )", re.ASCII)
+_CPANEL: Final = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4})\] (\w{1,16}) \[([\w-]{1,64})\] ", re.ASCII)
 
 
 def parse(text: str, ctx: Context) -> Parsed:
@@ -81,8 +83,8 @@ def parse(text: str, ctx: Context) -> Parsed:
         at = _priority(text, fields)
         if text.startswith("1 ", at):
             return rfc5424.read(text, at + 2, fields, ctx)
-    if text[:1] == "[" and (own := _XRDP.match(text)) is not None:
-        return _xrdp(text, own, fields, ctx)
+    if text[:1] == "[" and (own := _own(text, fields, ctx)) is not None:
+        return own
     if text.startswith("1 ") and text[2:6].isdecimal():  # RFC 5424 in a file, without its PRI
         return rfc5424.read(text, 2, fields, ctx)
     at += 1 if at and text.startswith(" ", at) else 0
@@ -95,12 +97,20 @@ def parse(text: str, ctx: Context) -> Parsed:
     return Parsed(time, _message(text, at, fields))
 
 
-def _xrdp(text: str, head: re.Match[str], fields: dict[str, Value], ctx: Context) -> Parsed:
-    date, clock = head.groups()
-    stamp = when.iso(f"{date[:4]}-{date[4:6]}-{date[6:]}T{clock}", ctx)
-    fields["process.name"] = "xrdp"
-    fields["message"] = text[head.end() :]
-    return Parsed(stamp[0] if stamp else None, understand("xrdp", fields))
+def _own(text: str, fields: dict[str, Value], ctx: Context) -> Parsed | None:
+    """Read a line of a program's own file that has its time in brackets."""
+    if (xrdp := _XRDP.match(text)) is not None:
+        program, end = "xrdp", xrdp.end()
+        stamp = when.iso("{}-{}-{}T{}".format(*xrdp.groups()), ctx)
+    elif (cpanel := _CPANEL.match(text)) is not None:
+        program, end = cpanel[3], cpanel.end()
+        stamp = when.iso(cpanel[1], ctx)
+        fields["log.level"] = cpanel[2]
+    else:
+        return None
+    fields["process.name"] = program
+    fields["message"] = text[end:]
+    return Parsed(stamp[0] if stamp else None, understand(program, fields))
 
 
 def _plain(host: str, program: str, process: str | None, message: str) -> dict[str, Value]:

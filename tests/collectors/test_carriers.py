@@ -91,6 +91,9 @@ def test_a_header_gives_when_where_and_by_which_program(
         ("Nov 22 02:00:00 web1 [sssd[krb5_child[12]]][12]: Password has expired", "password_expired", {"process.name": "krb5_child", "process.pid": 12}),
         ("Nov 22 02:00:00 web1 sssd[be[example.org]]: Backend is offline", "directory_unreachable", {"process.name": "sssd_be"}),
         ("[20261122-02:00:00] [INFO ] AUTHFAIL: user=bob ip=::ffff:10.0.0.9 time=1795312800", "rdp_login", {"source.ip": "10.0.0.9", "user.name": "bob"}),
+        ("[2026-11-22 02:00:00 -0500] info [cpsrvd] 10.0.0.9 - root - SUCCESS LOGIN whostmgrd", "cpanel_login", {"source.ip": "10.0.0.9", "event.outcome": "success"}),
+        ('[2026-11-22 02:00:00 -0500] info [cpsrvd] 10.0.0.9 - bob "POST /login/ HTTP/1.1" FAILED LOGIN whostmgrd: user password incorrect', "cpanel_login",
+         {"source.ip": "10.0.0.9", "user.name": "bob", "event.outcome": "failure"}),
         ("Nov 22 02:00:00 web1 audit[1]: USER_LOGIN pid=9 uid=0 auid=1000 ses=3 msg='op=login acct=\"bob\" exe=\"/usr/sbin/sshd\" hostname=? addr=10.0.0.9 "
          "terminal=ssh res=failed'", "user_login", {"user.name": "bob", "source.ip": "10.0.0.9", "event.outcome": "failure", "process.pid": 9}),
         ("Nov 22 02:00:00 web1 crond(pam_unix)[12]: session opened for user root by (uid=0)", "logged-on", {"process.name": "crond", "user.name": "root"}),
