@@ -33,6 +33,7 @@ from rules.telling import Teller
 
 GAP: Final = timedelta(seconds=30)  # in the stream's clock: more than any round of judging takes
 HEARTBEATS: Final = "heartbeat"  # the service whose events are heartbeats
+SILENCE: Final = "silence in seconds"  # what the proof of an absence measures
 HELD_LIMIT: Final = 200_000  # keys of all conditions that hold, or are waited for; those heard of longest ago go
 _LOOKS: Final = 100  # of them, among which one is sought that is not firing
 HEARD_LIMIT: Final = 200_000  # keys whose last verdict's time is kept; forgotten all at once
@@ -150,16 +151,29 @@ class Conditions:
         del self._pending[place]
         self.changed.add(place)
         key: dict[str, Value] = held.first.key
-        return [self.teller.alert(rule, "fired", held.first, key, held.first.event)]
+        alert = self.teller.alert(rule, "fired", held.first, key, held.first.event)
+        if rule.alerting.absent is not None:
+            return [_with_silence(alert, self._since(held.first), rule.alerting.absent)]
+        return [alert]
+
+    def _since(self, last: Verdict) -> datetime:
+        return last.appended if self._resumed is None else max(last.appended, self._resumed)
 
     def _is_absent(self, rule: Rule, last: Verdict, span: timedelta, clock: datetime) -> bool:
-        since = last.appended if self._resumed is None else max(last.appended, self._resumed)
-        if clock - since < span:
+        if clock - self._since(last) < span:
             return False
         if rule.logsource.service == HEARTBEATS:
             return True
         beat = self._beats.get(_source(last))
         return beat is not None and beat >= last.time + span
+
+
+def _with_silence(alert: Alert, since: datetime, span: timedelta) -> Alert:
+    """Return the alert with what proves absence: from when to when, by the stream's clock, there was no sign."""
+    seconds = span.total_seconds()
+    bounds = {"window_start": since, "window_end": since + span}
+    values = alert.proof.values | {SILENCE: seconds, f"{SILENCE}|gte": seconds}
+    return alert.model_copy(update={"proof": alert.proof.model_copy(update={**bounds, "values": values})})
 
 
 def _source(verdict: Verdict) -> tuple[str, str]:

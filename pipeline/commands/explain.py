@@ -65,7 +65,7 @@ def _explained(name: str, config: Config, archive: Archive, log: Log) -> Iterato
         yield from _event(event, rules, archive, log)
         return
     conclusion: Row = {}
-    for row in of_alert(alerts, rules, archive):
+    for row in of_alert(alerts, rules, archive, log.stream):
         if row["what"] == "conclusion":
             conclusion = row
         else:

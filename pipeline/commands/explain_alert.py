@@ -8,23 +8,32 @@ from dataclasses import asdict
 from pipeline import __version__
 from pipeline.archive import Archive
 from pipeline.commands.explain_fates import Row
+from pipeline.commands.explain_signs import signs
 from pipeline.commands.explain_sources import Loaded
+from pipeline.streams import Stream
+from rules.absence import absence
 from rules.alert import Alert
+from rules.conditions import HEARTBEATS
 from rules.event import Event, rfc3339
 from rules.explain import Reading
 from rules.predicate import And, Or
-from rules.proof import Judged, altered
+from rules.proof import Judged, Rerun, altered
 from rules.rerun import below, rerun
+from rules.sigma import Rule
 
 
-def of_alert(alerts: Sequence[Alert], loaded: Loaded, archive: Archive) -> Iterator[Row]:
-    """Yield what is to be said of one alert, given all its transitions; the last row is the conclusion."""
+def of_alert(alerts: Sequence[Alert], loaded: Loaded, archive: Archive, stream: Stream | None) -> Iterator[Row]:
+    """Yield what is to be said of one alert, given all its transitions; the last row is the conclusion.
+
+    `stream` is asked for what the index does not keep: signs of what was absent.
+    """
     alert = chosen(alerts)
     yield _head(alert, alerts)
     yield from _differences(alert, loaded)
     events = _events(alert, loaded, archive)
-    loaded.pinned = alert.proof.commands if alert.proof.window_start is None else {}
-    found = rerun(alert, loaded.ruleset, events, loaded.tree)
+    alone = next((rule for rule in loaded.ruleset.rules if rule.about.id == alert.rule.id), None)
+    loaded.pinned = alert.proof.commands if alone is not None else {}
+    found = _run_again(alert, alone, loaded, events, stream)
     counted = {judged.event for judged in found.judged if judged.counted}
     for judged in found.judged:
         if judged.counted or judged.event not in counted:  # that another rule does not hold for it says nothing
@@ -35,6 +44,18 @@ def of_alert(alerts: Sequence[Alert], loaded: Loaded, archive: Archive) -> Itera
     reasons = [*loaded.unknown(alert), *found.reasons]
     verdict = "does not hold any more" if reasons else "holds"
     yield {"what": "conclusion", "holds": not reasons, "verdict": verdict, "because": reasons}
+
+
+def _run_again(
+    alert: Alert, alone: Rule | None, loaded: Loaded, events: Sequence[Event], stream: Stream | None
+) -> Rerun:
+    if alone is None or alone.alerting.absent is None or alert.step == "resolved":
+        return rerun(alert, loaded.ruleset, events, loaded.tree)
+    found = absence(alert, alone, signs(alert, stream))
+    if alone.logsource.service == HEARTBEATS:
+        return found  # which are no events
+    last = rerun(alert, loaded.ruleset, events, loaded.tree)
+    return Rerun(last.judged, found.measures, (*last.reasons, *found.reasons))
 
 
 def chosen(alerts: Sequence[Alert]) -> Alert:
