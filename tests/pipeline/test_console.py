@@ -91,7 +91,7 @@ class Place:
     def said(self) -> str:
         """Return what Slack was last told to show to who pressed alone."""
         until = threading.Event()
-        for _ in range(200):
+        for _ in range(3000):
             if self.workspace.answered:
                 return json.dumps(self.workspace.answered[-1])
             until.wait(0.01)

@@ -179,7 +179,7 @@ def test_an_index_that_comes_back_is_asked_again(tmp_path: Path) -> None:
 
     recall = Recall(opened)
     waiter = threading.Event()
-    for _ in range(200):
+    for _ in range(3000):
         recall.ask(login())
         if recall.answer(login().id) is not None:
             break
