@@ -11,21 +11,30 @@ quiet:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from yaml.nodes import Node, SequenceNode
 
-from rules.event import Value, instant
+from rules import document
+from rules.event import Fields, Value, instant
+from rules.explain import failing, tree_of, unrouted
+from rules.faults import Report, meant
+from rules.logsource import origin
 from rules.matcher import Matcher
+from rules.proof import told
 from rules.replay import Replay
 from rules.ruleset import RuleSet, load
+from rules.sigma import Rule
 from rules.values import flatten
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 SUFFIX = ".cases.yml"
+_KINDS = ("fires", "quiet")
 
 
 class Case(BaseModel):
@@ -52,35 +61,46 @@ class Results:
 def run(sources: Sequence[tuple[str, str]], beside: Iterable[tuple[str, str]]) -> Results:
     """Run every case against its rule, routed by logsource as in production."""
     out = Results()
-    tested: set[str] = set()
     for name, text in beside:
-        _run_file(sources, name, text, out, tested)
+        _run_file(sources, name, text, out)
     out.rules = len(load(sources, {}).rules)
     return out
 
 
-def _run_file(sources: Sequence[tuple[str, str]], name: str, text: str, out: Results, tested: set[str]) -> None:
+def _run_file(sources: Sequence[tuple[str, str]], name: str, text: str, out: Results) -> None:
     rule_file = name.removesuffix(SUFFIX) + ".yml"
-    try:
-        found = yaml.safe_load(text)
-        wanted = {"fires": list(found.get("fires") or ()), "quiet": list(found.get("quiet") or ())}
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
-        out.failures.append(f"{name}:1: not a file of cases: {error}")
+    report = Report(name)
+    root = next(document.documents(text, report), None)
+    found = document.mapping(root, report, "a file of cases") if root is not None else {}
+    for unknown in (found or {}).keys() - set(_KINDS) - {"rule"}:
+        report.fault((found or {})[unknown].key, f"{unknown!r} is not known{meant(unknown, (*_KINDS, 'rule'))}")
+    out.failures += map(str, report.faults)
+    if found is None or report.errors:
         return
-    for kind, listed in wanted.items():
+    named = document.text(found.get("rule"), report, "rule")
+    for kind in _KINDS:
+        listed = found[kind].value.value if kind in found and isinstance(found[kind].value, SequenceNode) else []
         if not listed:
             out.failures.append(f"{name}:1: no case under {kind!r}")
-        for case in listed:
+        for node in listed:
             out.total += 1
-            why = _judge(sources, rule_file, found.get("rule"), case, must=kind == "fires")
+            title, why = _one(node, partial(_judge, sources, rule_file, named, kind == "fires"))
             out.passed += not why
             if why:
-                title = case.get("name", "a case") if isinstance(case, dict) else "a case"
-                out.failures.append(f"{name}:1: {title}: {why}")
+                out.failures.append(f"{name}:{node.start_mark.line + 1}: {title}: {why}")
+
+
+def _one(node: Node, judge: Callable[[object], str | None]) -> tuple[str, str | None]:
+    """Return a case's name, and what is wrong with it or what it shows."""
+    try:
+        case: object = yaml.SafeLoader("").construct_document(node)
+    except (yaml.YAMLError, ValueError) as error:
+        return "a case", f"cannot be read: {error}".splitlines()[0]
+    return str(case.get("name", "a case")) if isinstance(case, dict) else "a case", judge(case)
 
 
 def _judge(
-    sources: Sequence[tuple[str, str]], rule_file: str, rule: str | None, case: object, *, must: bool
+    sources: Sequence[tuple[str, str]], rule_file: str, rule: str | None, must: bool, case: object
 ) -> str | None:
     try:
         given = Case.model_validate(case)
@@ -94,8 +114,28 @@ def _judge(
     target = rule or next(iter(ids), None)
     if target not in ids:
         return f"no rule {target!r} in {rule_file}"
-    fired = target in _fired(ruleset, [flatten(one) for one in given.events or [given.event]])
-    return None if fired is must else "did not fire" if must else "fired"
+    events = [flatten(one) for one in given.events or [given.event]]
+    fired = target in _fired(ruleset, events)
+    if fired is must:
+        return None
+    judged = next((one for one in ruleset.rules if one.about.id == target), None)
+    said = _because(judged, events[-1]) if must and judged is not None else ""
+    return f"did not fire{said}" if must else "fired"
+
+
+def _because(rule: Rule, event: Fields) -> str:
+    """Return which clause of the rule the event fails, to be said after what happened."""
+    if rule.missing:
+        return f": there is no list {', '.join(sorted(rule.missing))}"
+    unseen = unrouted(rule.logsource, origin(event))
+    failed = failing(tree_of(rule), event)
+    return (
+        f": the rule does not see the event: {unseen}"
+        if unseen is not None
+        else f": {told(failed)}"
+        if failed is not None
+        else ""
+    )
 
 
 def _fired(ruleset: RuleSet, events: Sequence[dict[str, Value]]) -> set[str]:
@@ -111,5 +151,6 @@ def _fired(ruleset: RuleSet, events: Sequence[dict[str, Value]]) -> set[str]:
         found = matcher.match(fields)
         there |= {hit.rule.about.id: time for hit in found if hit.state == "there"}
         hits = {hit.rule.about.id for hit in found if hit.state in (None, "holds")}
-        out |= hits | {shown.rule for shown in replay.feed(number, time, fields) if shown.group is not None and hits}
+        shown = replay.feed(number, time, fields, only=hits)
+        out |= hits | {one.rule for one in shown if one.group is not None}
     return out

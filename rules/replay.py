@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -86,9 +86,9 @@ class Replay:
         self._feeds = feeds(ruleset)
         self._groups: dict[str, _History] = {}
 
-    def feed(self, line: int, moment: datetime, fields: Fields) -> list[Shown]:
-        """Take the event that stands on a line; return everything that it makes fire."""
-        hits = [rule for rule, holds in self._rules if holds(fields)]
+    def feed(self, line: int, moment: datetime, fields: Fields, *, only: Set[str] | None = None) -> list[Shown]:
+        """Take the event that stands on a line; return everything that it makes fire. `only`: the rules that see it."""
+        hits = [rule for rule, holds in self._rules if (only is None or rule.about.id in only) and holds(fields)]
         out = [Shown(rule.about.id, rule.about.title, (line,), moment) for rule in hits]
         if not self._feeds:
             return out
