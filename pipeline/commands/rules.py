@@ -21,13 +21,24 @@ _PATHS = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 
 @click.group()
 def rules() -> None:
-    """Check, list, test and match rules. PATH is a file, a folder, or `builtin`: the shipped rules."""
+    """Check, list, test and match rules.
+
+    PATH is a file, a folder, or `builtin`: the shipped rules. What a rule may say: docs/rules.md and docs/sigma.md.
+    """
 
 
 @rules.command()
 @_PATHS
 def check(paths: tuple[str, ...]) -> None:
-    """Name every fault as file:line; exit 1 if there is one. Lints (`warning:`) alone exit 0."""
+    """Name every fault as file:line.
+
+    Exit 1 if there is one. Lints begin `warning:`, leave the rule at work, and alone exit 0; a rule whose list is
+    missing is inactive until the config names it.
+
+    \b
+      $ tocsin rules check builtin rules/
+      rules/login.yml:7: a|contians: unknown modifier 'contians'; 'contains' was meant?
+    """
     faults, ruleset = loaded(paths, rulesets.lists({}, []))
     for fault in faults:
         click.echo(str(fault))
@@ -40,7 +51,13 @@ def check(paths: tuple[str, ...]) -> None:
 @rules.command("list")
 @_PATHS
 def list_(paths: tuple[str, ...]) -> None:
-    """Print each rule, active or not; in a pipe a JSON object a line."""
+    """Print each rule, active or not.
+
+    In a pipe a JSON object a line: rule, title, file, kind, logsource, level, active, because.
+
+    \b
+      $ tocsin rules list rules/ | jq -r 'select(.active | not) | .because'
+    """
     faults, ruleset = loaded(paths, rulesets.lists({}, []))
     _say(fault for fault in faults if not fault.warning)
     documents: list[Document] = [*ruleset.rules, *ruleset.correlations, *ruleset.filters]
@@ -73,7 +90,19 @@ def _row(ruleset: RuleSet, document: Document) -> dict[str, object]:
 @rules.command()
 @_PATHS
 def test(paths: tuple[str, ...]) -> None:
-    """Run the cases beside the rules: events that must fire, and near misses that must not."""
+    """Run the cases beside the rules.
+
+    Events that must fire and near misses that must not, in login.cases.yml beside login.yml:
+
+    \b
+      fires:
+        - name: root from outside
+          event: {event.dataset: system.auth, user.name: root}
+      quiet:
+        - name: root from a bastion
+          lists: {bastions: [10.1.2.3]}
+          event: {event.dataset: system.auth, user.name: root, source.ip: 10.1.2.3}
+    """
     found, _ = loaded(paths, rulesets.lists({}, []))
     faults = [fault for fault in found if not fault.warning]
     sources = list(rulesets.sources(paths, []))
@@ -102,7 +131,17 @@ def _with_cases(paths: Iterable[str]) -> Iterator[str]:
 @click.option("--every", is_flag=True, help="correlations fire at every event while they hold")
 @click.argument("file", required=False, type=click.File("rb"), default="-")
 def match(paths: tuple[str, ...], context: Path | None, time_field: str, file: click.File, *, every: bool) -> None:
-    """Match NDJSON events (FILE or standard input) against rules, as they are: no field mapping, no routing."""
+    """Match events against rules.
+
+    NDJSON events (FILE or standard input) are taken as they are, nested or with dotted names: no field mapping, and
+    every rule sees every event. What matches comes out as NDJSON in line order; `events` are line numbers, and only
+    correlations have a `group`. Event time, not the order of lines, decides windows. Exit 1 if a rule or a line is
+    faulty.
+
+    \b
+      $ tocsin parse auth.log | tocsin rules match --rules builtin
+      $ tocsin rules match --rules my.yml --context lists.yml --time-field ts events.ndjson
+    """
     faults, ruleset = loaded(paths, rules_match.context(context))
     errors = [fault for fault in faults if not fault.warning]
     _say(errors)

@@ -41,7 +41,13 @@ def run(ruleset: RuleSet, lines: Iterable[bytes], time_field: str, *, every: boo
         if fields is None:
             clean = clean and not line.strip()
             continue
-        moment = _time(fields.get(time_field)) or moment
+        stated = fields.get(time_field)
+        found = _time(stated)
+        if found is None and stated is not None:
+            click.echo(
+                f"line {number}: {time_field} {str(stated)[:40]!r} is no time; that before it is taken", err=True
+            )
+        moment = found or moment
         _print(replay.feed(number, moment, fields))
     return clean
 
