@@ -28,6 +28,7 @@ HEADS = {
                "Nov 22 02:00:00 h postgres[1]: [1-1] ", "Nov 22 02:00:00 h mysqld: ", "Nov 22 02:00:00 h sudo: a : ", "Nov 22 02:00:00 h login: ", "Nov 22 02:00:00 h useradd: ",
                "Nov 22 02:00:00 h polkitd: ", "Nov 22 02:00:00 h xrdp: ", "Nov 22 02:00:00 h CRON: ",
                "[20261122-02:00:00] [INFO ] ", "[2026-11-22 02:00:00 +0000] info [cpsrvd] 1.2.3.4 - a ", "Nov 22 02:00:00 h [sssd[a[1]]]: ", "Nov 22 02:00:00 h audit[1]: USER_LOGIN pid=1 ", "1 2026-11-22T02:00:00Z h sshd 7 - ",
+               "Nov 22 02:00:00 h sshd[1]: pam_rhosts(rlogin:auth): allowed access to ",
                "Nov 22 02:00:00 h dropbear: ", "Nov 22 02:00:00 h proftpd: h (a[1.2.3.4]) - ", "Nov 22 02:00:00 h vsftpd: ", "Nov 22 02:00:00 h sftp-server: ", "Nov 22 02:00:00 h dovecot: imap-login: "],
     "sshd": ["", "Failed password for ", "Accepted publickey for ", "Disconnecting ", "Received disconnect from "],
     "auditd": ["type=SYSCALL msg=audit(1700000000.001:1): ", "type=EXECVE msg=audit(1700000000.001:1): argc=1 a0="],
@@ -124,7 +125,7 @@ WORST = {
                "Accepted publickey for a from 1.2.3.4 port 5 ssh2: A-CERT B" + " ID (serial ) CA " * 40, "pam_sss(sshd:auth): authentication success; " + " rhost=a user=b" * 40,
                "Authentication tried for a with correct key" + " but not from a permitted host (" * 30, "Starting session: command (a) '" + "' for a from b" * 40,
                "Operator of unix-session:3 successfully authenticated as unix-user:root to gain authorization for action a for b [" + "] (owned by a" * 40,
-               "ssh_dispatch_run_fatal: Connection from invalid user " + " 1.2.3.4 port 5: x" * 40, "kernel: [1] " * 90, "error: message repeated 2 times: [ " * 40,
+               "ssh_dispatch_run_fatal: Connection from invalid user " + " 1.2.3.4 port 5: x" * 40, "kernel: [1] " * 90, "error: " * 40, "fatal: kernel: [1] " * 40, "@a" * 60, "error: message repeated 2 times: [ " * 40,
                "pam_succeed_if(sshd:auth): requirement \"" + "\" not met by user \"" * 40, "pam_rhosts(rlogin:auth): allowed access to " + "@a as b" * 60,
                "Could not open user 'a' authorized keys '" + "': '" * 60, "Received request to connect to path " + ", but the request was denied" * 30,
                "pam_duo(sshd:auth): Denied Duo login for '" + "' from a: '" * 50, "Nasty PTR record \"" + "\" is set up for a" * 40,
@@ -217,6 +218,8 @@ WHOLE = [
     "Connection closed by invalid user bob 10.0.0.1 port 22 [preauth]", "Connection reset by 10.0.0.1 port 22", "Connection closed by authenticating user root 10.0.0.1 port 22",
     "Received disconnect from 10.0.0.1 port 22:11: disconnected by user", "bob : TTY=pts/0 ; PWD=/home/bob ; USER=root ; COMMAND=/bin/ls -l",
     "   bob : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl stop x.service", "pam_unix(sshd:session): session opened for user root(uid=0) by bob(uid=1000)",
+    "pam_unix(sudo:session): session opened for user root(uid=0) by (uid=1000)", "pam_unix(sshd:session): session opened for user bob by (uid=0)",
+    "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=10.0.0.1  user=bob",
     "pam_unix(cron:session): session closed for user root", "pam_unix(su:session): session opened for user root by (uid=0)",
 ]  # fmt: skip
 
