@@ -10,6 +10,7 @@ Usage: python -m benchmarks.peers --events FILE --rules FOLDER ... [--peer NAME=
     --pairs    rounds; in each every engine runs once, in turn
     --seconds  how long an engine is to be measured: one that is slow sees the first events of the file alone
 
+Ours without decoding is the look at what was decoded alone (benchmarks/unrouted.py): compare the other column.
 An engine's matches are compared with ours, pair by pair (event, rule), on the events that it has seen. Loading is that
 of a fresh process with one event: its CPU time and its memory, interpreter and imports among them. The peak is that of
 the run, with the events in memory as each runner holds them.

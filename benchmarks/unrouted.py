@@ -3,7 +3,8 @@
 Usage: python -m benchmarks.unrouted tocsin FOLDER EVENTS TIMES [dump]
 
 Times begin when the matcher has seen the first events of the file and learnt what is rare; what that took is told. GC
-as shipped. `parse-excl` leaves the decoding of JSON out. With `dump`: each match, as the event's place and the rule.
+as shipped. `parse-excl` leaves out decoding, and with it what follows where something is triggered: it is the look at
+what was decoded alone. With `dump`: each match, as the event's place and the rule.
 """
 
 from __future__ import annotations
