@@ -51,7 +51,7 @@ class Sessions:
         if not self.known and action not in _BEGINS:
             return
         number = _number(fields, action)
-        if number is None or action is None:
+        if number is None or action in (None, "server-started"):
             self._started(place, fields)
         if number is None:
             return
@@ -87,7 +87,8 @@ class Sessions:
 
     def _started(self, place: str, fields: Fields) -> None:
         """Forget the sessions of a server that starts: it counts anew."""
-        if any(word in str(fields.get("message"))[:512] for word in _STARTS):
+        began = fields.get("event.action") == "server-started"
+        if began or any(word in str(fields.get("message"))[:512] for word in _STARTS):
             gone = [key for key in self.known if key.startswith(f"{place}\0")]
             for key in gone:
                 del self.known[key]

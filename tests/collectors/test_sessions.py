@@ -91,6 +91,17 @@ def test_postgresqls_own_prefix_names_nobody_but_the_connection_did() -> None:
     assert found["source.port"] == 4711
 
 
+@pytest.mark.parametrize("kind", ["", "read-only ", "read only "])
+def test_a_postgresql_that_starts_gives_process_ids_anew(kind: str) -> None:
+    *_, found = read(
+        Sessions(), "postgresql",
+        f"{PG}LOG:  connection authorized: user=mallory database=shop",
+        f"2026-11-22 11:00:01.000 UTC [1] LOG:  database system is ready to accept {kind}connections",
+        f"{PG}LOG:  statement: DROP TABLE t",
+    )  # fmt: skip
+    assert who(found) == (None, None, None)
+
+
 def test_a_prefix_that_names_the_person_gets_the_address_and_another_person_does_not() -> None:
     sessions = Sessions()
     read(sessions, "postgresql", f"{PG}[unknown]@[unknown] LOG:  connection received: host=10.0.0.9 port=4711",

@@ -169,7 +169,7 @@ def people(heard: Heard, folder: Path) -> dict[str, object]:
             "host": box.host,
             "port": box.port,
             "tls": "starttls",
-            "ca_file": str(folder / "cert.pem"),
+            "ca_file": str(folder / "own.pem"),
             "username": "tocsin",
             "password": "secret",
             "sender": "tocsin@example.org",
