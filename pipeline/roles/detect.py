@@ -203,15 +203,20 @@ class Detect:
         records: list[Record] = []
         refused: list[Message] = []
         taken: list[tuple[object, Stored]] = []
+        live = bool(self._live)
         for message in messages:
             try:
                 event = self._admitted(message, refused, now)
-                if event is not None:
-                    records += self._told(*self._matcher.match_read(event, message.value), message)
+                if event is None:
+                    continue
+                hits, fields = self._matcher.match_read(event, message.value)
+                if hits:
+                    records += self._told(hits, fields, message)
+                if live:
                     taken.append((event, message))
             except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on
                 refused.append(dead_letter("detect", message, error, now))
-        if self._live and taken:
+        if taken:
             records = self._judge_live(taken, records, refused, now)
         records += self._markers(messages, now, always=bool(records))
         self._outbox.append(DEADLETTER, refused)
@@ -256,8 +261,6 @@ class Detect:
     def _told(
         self, hits: Sequence[Hit], fields: Fields, message: Stored, lists: Mapping[str, Used] = _NONE
     ) -> Sequence[Record]:
-        if not hits:
-            return ()
         if fields.get("tocsin.record", "event") != "event":
             return list(there(hits, fields, message, self._verdicts))
         event = Event(str(fields["event.id"]), instant(str(fields["@timestamp"])), fields)

@@ -26,7 +26,7 @@ _READS: Final = 20  # of a tenth of a second each: how long a batch waits for au
 _WAIT: Final = 0.1
 _JOINS: Final = 10  # of a second each
 _AT_ONCE: Final = 1_000
-_AGAIN: Final = timedelta(seconds=10)  # after they were out of reach: until they are waited for again
+_AGAIN: Final = timedelta(seconds=30)  # after they were out of reach: until they are asked for again
 _MATCHERS: Final = 64  # made for different contents of the lists, and kept
 _log = logging.getLogger("tocsin")
 
@@ -79,17 +79,18 @@ class LiveRules:
 
     def caught_up(self, now: datetime, *, patient: bool) -> bool:
         """Read audit.commands to its end, if that is within reach; `patient`: within two seconds."""
-        patience = _READS if patient and (self._behind is None or now - self._behind >= _AGAIN) else 0
+        if self._behind is not None and now - self._behind < _AGAIN:
+            return False
         try:
-            done = self._followed(patience)
+            done = self._followed(_READS if patient else 0)
         except StreamUnavailable:
             done = False
         if done and self._behind is not None:
             _log.info("lists are up to date again", extra={"role": "detect"})
-        if not done and patient and (self._behind is None or patience):
+        if not done and patient and self._behind is None:
             _log.error("audit.commands is out of reach: its lists are read as last known", extra={"role": "detect"})
-            self._behind = now
-        self._behind = None if done else self._behind
+        if done or patient:
+            self._behind = None if done else now
         return done
 
     def _followed(self, patience: int) -> bool:

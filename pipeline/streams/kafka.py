@@ -59,6 +59,7 @@ _CONSUMER: Final = {
     "fetch_max_wait_ms": 100,
     "max_partition_fetch_bytes": 4 * _MAX_MESSAGE_BYTES,
 }
+_ASKED_MS: Final = 5_000  # where a partition has no leader, nobody answers
 _JOIN_SECONDS: Final = 0.5  # given to joining a group, however little the reader would wait
 
 
@@ -121,7 +122,7 @@ class KafkaStream:
     def ends(self, topic: str) -> Mapping[int, int]:
         with _mapped(f"ends of {self._name(topic)}"):
             self._check_topics()
-            ends = self._asking().end_offsets(self._partitions(topic))
+            ends = self._asking().end_offsets(self._partitions(topic), timeout_ms=_ASKED_MS)
             return {place.partition: offset for place, offset in ends.items()}
 
     def committed(self, topic: str, group: str) -> Mapping[int, int]:

@@ -310,7 +310,7 @@ def test_where_commands_are_out_of_reach_it_is_judged_by_what_is_known_after_two
     assert stream.waited == waited  # it is not waited for with every batch
     stream.away = stream.refuses = False
     source.append(EVENTS, [event(5, "bob", at(3)), event(6, "ann", at(3))])
-    detect.step(at(4))
+    detect.step(at(33))
     assert matched(log).keys() == {"e0003", "e0004", "e0006"}
     assert not matched(log)["e0006"].lists["on_call"].behind
     assert [one for one in caplog.messages if "out of reach" in one] == [
