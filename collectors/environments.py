@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from rules.event import Value
 
 Test: TypeAlias = Callable[[str], str | None]  # a value -> what is left of it without its environment; None: it is none
+_GRAVE: Final = "production"
 _WILD: Final = {"*": "(.*)", "?": "(.)"}
 # A word is a run of letters or of digits; a capital after small letters begins one, and so does the last of several
 # capitals before a small letter: CustomerNameProduction, prod-db-01, SQLProd; PRODUCTS and reproduction are one each.
@@ -64,10 +65,29 @@ class Environments:
     def of_event(self, fields: Mapping[str, Value]) -> tuple[str, str | None]:
         """Return the environment of one event, and what the event is about without its environment, if known.
 
-        A statement is about the database that it names, where it names one: DROP DATABASE runs in another.
+        A statement is about the database that it names, where it names one: DROP DATABASE runs in another. One that may
+        run in any of several is production if any of them is, else what the last one is, which is the likeliest.
         """
         if "tocsin.db.target" in fields:
             fields = {**fields, "db.namespace": fields["tocsin.db.target"]}
+        named = fields.get("db.namespace")
+        if not isinstance(named, list) or not named:
+            return self._of(fields)
+        found = [self._of({**fields, "db.namespace": one}) for one in named]
+        return next((one for one in found if one[0] == _GRAVE), found[-1])
+
+    def may_be_production(self, name: str) -> bool:
+        """Say whether a database of this name may be production, on whichever host it is."""
+        for rule in self.rules:
+            tests = [test for field, test in rule.tests if field == "db.namespace"]
+            if tests and all(test(name) is not None for test in tests):
+                if rule.name == _GRAVE:
+                    return True
+                if len(tests) == len(rule.tests):
+                    return False
+        return self.default == _GRAVE
+
+    def _of(self, fields: Mapping[str, Value]) -> tuple[str, str | None]:
         for rule in self.rules:
             left = [_found(fields.get(name), test) for name, test in rule.tests]
             if all(one is not None for one in left):

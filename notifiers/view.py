@@ -90,7 +90,7 @@ def _beside(fields: Mapping[str, Value]) -> Beside:
     what = next((fields[name] for name in _SAID if fields.get(name)), "")
     label = str(named) if named and named != "unknown" else "environment unknown"
     when = str(fields.get("@timestamp", ""))[:19].replace("T", " ") + " UTC"
-    return Beside(inert(f"{label}: {where}", 160), inert(when, 40), inert(str(what), 500))
+    return Beside(inert(f"{label}: {text_of(where)}", 160), inert(when, 40), inert(str(what), 500))
 
 
 _SAID = ("db.query.text", "process.command_line", "message", "db.operation.name")

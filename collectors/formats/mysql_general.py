@@ -30,8 +30,9 @@ _LINE: Final = re.compile(
     re.ASCII | re.DOTALL,
 )
 _CONNECT: Final = re.compile(
-    r"(?P<user>.*)@(?P<host>\S*?)(?: (?:on (?P<db>.*?))?(?: using (?P<how>[\w/ ]+))?| as (?P<as>.*))?$", re.DOTALL
+    r"(?P<user>.*)@(?P<host>\S*?)(?: as (?P<as>.*?))??(?: (?:on (?P<db>.*?))?(?: using (?P<how>[\w/ ]+))?)?$", re.DOTALL
 )
+_LONGEST: Final = 1024  # of a Connect: names have 32, 255, 32 and 64 characters at most
 _DENIED: Final = re.compile(r"Access denied for user '(.*)'@'([^'@]*)'", re.DOTALL)
 # What the server writes above the first entry after each start, into the slow log too.
 HEADER: Final = re.compile(r"\S+, Version: .*started with:", re.ASCII)
@@ -102,11 +103,12 @@ def _connect(argument: str, fields: Fields) -> None:
         fields |= {"event.category": ["database", "authentication"], "event.outcome": "failure", "user.name": denied[1]}
         source(fields, denied[2])
         return
-    found = _CONNECT.match(argument)
+    found = _CONNECT.match(argument) if len(argument) <= _LONGEST else None
     if found is None:
         return
     fields["event.outcome"] = "unknown"
-    fields["user.name"] = found["user"]
+    if found["user"]:  # an anonymous account has none
+        fields["user.name"] = found["user"]
     source(fields, found["host"])
     if found["db"]:
         fields["db.namespace"] = found["db"].strip()

@@ -91,6 +91,21 @@ def _database(found: Statement, dialect: Dialect) -> str | None:
     return parts[-place] or None if place is not None and len(parts) >= place else None
 
 
+def databases_used(text: str, dialect: Dialect) -> tuple[str, ...]:
+    """Return the databases that the text's USE statements name, each once, as a literal that is run names them too."""
+    if _USE.search(text) is None:
+        return ()
+    found = (_one(part, dialect, 0) for part in statements(text, dialect))
+    return tuple(dict.fromkeys(one.object for one in found if one.kind == "session" and _uses(one) and one.object))
+
+
+_USE: Final = re.compile("use", re.IGNORECASE)
+
+
+def _uses(found: Statement) -> bool:
+    return found.operation == "USE" or found.database is not None
+
+
 def describe(fields: dict[str, Value], text: str, dialect: Dialect) -> Statement | None:
     """Add what a statement does to an event: db.query.text, db.operation.name, tocsin.db.kind, its object."""
     fields["db.query.text"] = text

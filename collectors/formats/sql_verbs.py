@@ -328,7 +328,6 @@ def object_of(head: Sequence[Token], words: Sequence[str], first: int, verb: str
         "LOAD",
         "REFRESH",
         "LOCK",
-        "USE",
         "BULK",
         "DESCRIBE",
         "DESC",
@@ -340,6 +339,9 @@ def object_of(head: Sequence[Token], words: Sequence[str], first: int, verb: str
         if verb == "REFRESH" and "VIEW" in words:
             first = words.index("VIEW")
         return name_at(head, first + 1), first
+    if verb == "USE":
+        quoted = next((token.raw for token in head[first + 1 : first + 2] if token.raw.startswith('"')), "")
+        return name_at(head, first + 1) or quoted.strip('"') or None, first  # MySQL's ANSI_QUOTES make "x" a name
     return None, first
 
 

@@ -47,6 +47,8 @@ class Collect:
         self._journal = journal
         self._host = host
         self._environments = environments
+        for feed in feeds:
+            feed.sessions.grave = environments.may_be_production
         self._sealing = sealing
         self._own: list[dict[str, Value]] = []  # events of this role itself, to go with the next records
         self._pending: tuple[_Rows, dict[str, str]] | None = None

@@ -16,7 +16,7 @@ from typing import Final
 
 from notifiers.escape import line
 from notifiers.render import Said
-from notifiers.view import clock
+from notifiers.view import clock, text_of
 from pipeline.archive import Archive
 from pipeline.indexes import Index, Query
 from rules.alert import Alert
@@ -120,7 +120,7 @@ def _what(event: Event) -> str:
     fields = event.fields
     what = fields.get("db.query.text") or fields.get("process.command_line") or ""
     named = [fields.get(name) for name in ("event.action", "event.outcome")]
-    where = fields.get("db.namespace") or fields.get("host.name") or ""
+    where = text_of(fields.get("db.namespace") or fields.get("host.name") or "")
     parts = [*(str(one) for one in named if one), f"on {where}" if where else "", line(str(what), 120)]
     return " ".join(part for part in parts if part) or line(str(fields.get("message") or "an event"), 120)
 
@@ -136,6 +136,6 @@ def _statements(index: Index, alert: Alert) -> Iterator[str]:
         found.append(Event(last, alert.time, alert.fields))  # too new for the index; the alert carries it
     for event in found:
         named = str(event.fields.get("service.environment") or "environment unknown")
-        where = event.fields.get("db.namespace") or event.fields.get("host.name") or ""
+        where = text_of(event.fields.get("db.namespace") or event.fields.get("host.name") or "")
         said = event.fields.get("db.query.text") or event.fields.get("event.original") or event.fields.get("message")
         yield f"{clock(event.time)}  [{named}] {where}: {line(str(said or ''), 250)}"

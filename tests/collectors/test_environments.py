@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.environments import EnvironmentRule, Environments
-from rules.event import Value
+from rules.event import Scalar, Value
 
 NAME = "db.namespace"
 WORDS = Environments(
@@ -92,6 +92,34 @@ def test_lists_of_servers_networks_ports_and_paths_tell_it_too(
         EnvironmentRule.of("staging", {"log.file.path": "/srv/pg/staging/*"}, [NAME]),
     )
     assert Environments(rules, "unknown").of_event(fields) == (environment, base)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["acme_staging", "shop_production", "acme_dev"], ("production", "shop")),  # whichever rule stands first
+        (["acme_staging", "acme_dev"], ("development", "acme")),  # none is: the last that was asked for
+        (["acme_staging", "shop"], ("unknown", None)),
+        (["shop_production"], ("production", "shop")),
+        ([], ("unknown", None)),
+    ],
+)
+def test_of_several_databases_that_it_may_be_one_that_is_production_decides(
+    names: list[Scalar], found: tuple[str, str | None]
+) -> None:
+    assert Environments(WORDS.rules[::-1], "unknown").of_event({NAME: [*names]}) == found
+
+
+def test_a_name_may_be_production_unless_a_rule_that_asks_for_nothing_else_says_what_it_is() -> None:
+    assert [WORDS.may_be_production(name) for name in ("a_prod", "a_staging", "shop")] == [True, False, False]
+    assert Environments(WORDS.rules, "production").may_be_production("shop")
+    rules = (
+        EnvironmentRule.of("staging", {"host.name": "x", NAME: "a*"}),
+        EnvironmentRule.of("production", {"host.name": "y"}),
+        EnvironmentRule.of("production", {"host.name": "y", NAME: "ab*"}),
+    )
+    known = Environments(rules, "unknown")
+    assert [known.may_be_production(name) for name in ("ab", "a", "c")] == [True, False, False]
 
 
 @given(st.text(max_size=40))

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 import pytest
 
 from collectors.decode import understand
+from collectors.environments import EnvironmentRule, Environments
 from collectors.formats import Context
 from collectors.formats.registry import FORMATS
-from collectors.sessions import KEPT, LIMIT, Sessions
+from collectors.sessions import DATABASES, KEPT, LIMIT, Sessions
 from rules.event import Fields, Value
 
 CTX = Context(received=datetime(2026, 11, 22, 12, tzinfo=UTC))
+NAMESPACE = "db.namespace"
 WHEN = "2026-11-22T11:00:00.000000Z\t"
 
 
@@ -52,10 +54,13 @@ def test_another_threads_statement_and_one_after_the_end_name_nobody() -> None:
     assert who(end) == ("mallory", "10.0.0.9", "shop")
 
 
-@pytest.mark.parametrize("change", [general(8, "Init DB", "books"), general(8, "Query", "USE books")])
-def test_a_change_of_database_goes_on(change: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "namespace"),
+    [(general(8, "Init DB", "books"), "books"), (general(8, "Query", "USE books"), ["shop", "books"])],
+)
+def test_a_change_of_database_goes_on(change: str, namespace: Value) -> None:
     *_, found = read(Sessions(), "mysql-general", CONNECT, change, general(8, "Query", "DELETE FROM t"))
-    assert who(found) == ("mallory", "10.0.0.9", "books")
+    assert who(found) == ("mallory", "10.0.0.9", namespace)
 
 
 def test_a_change_of_user_is_another_person_from_the_same_place_and_a_refused_one_nobody() -> None:
@@ -112,16 +117,17 @@ def test_a_prefix_that_names_the_person_gets_the_address_and_another_person_does
     assert who(other) == ("ann", None, "shop")
 
 
-def test_mongodbs_slow_query_is_whose_connection_it_was() -> None:
-    def line(number: int, context: str, message: str, **attr: object) -> str:
-        stamp = {"$date": "2026-11-22T11:00:00.000+00:00"}
-        return json.dumps({"t": stamp, "s": "I", "c": "C", "id": number, "ctx": context, "msg": message, "attr": attr})
+def mongo(number: int, context: str, message: str, **attr: object) -> str:
+    stamp = {"$date": "2026-11-22T11:00:00.000+00:00"}
+    return json.dumps({"t": stamp, "s": "I", "c": "C", "id": number, "ctx": context, "msg": message, "attr": attr})
 
+
+def test_mongodbs_slow_query_is_whose_connection_it_was() -> None:
     *_, found = read(
         Sessions(), "mongodb",
-        line(22943, "listener", "Connection accepted", remote="10.0.0.9:4711", connectionId=8),
-        line(5286306, "conn8", "Successfully authenticated", user="mallory", db="admin", client="10.0.0.9:4711"),
-        line(51803, "conn8", "Slow query", type="command", ns="shop.card", command={"find": "card"}, durationMillis=1),
+        mongo(22943, "listener", "Connection accepted", remote="10.0.0.9:4711", connectionId=8),
+        mongo(5286306, "conn8", "Successfully authenticated", user="mallory", db="admin", client="10.0.0.9:4711"),
+        mongo(51803, "conn8", "Slow query", type="command", ns="shop.card", command={"find": "card"}, durationMillis=1),
     )  # fmt: skip
     assert who(found) == ("mallory", "10.0.0.9", "shop")
 
@@ -148,3 +154,108 @@ def test_the_last_that_were_heard_of_are_stored_and_only_when_something_changed(
     other = Sessions()
     other.restore(text)
     assert other.known == dict(list(sessions.known.items())[1:])
+
+
+STAGING = general(8, "Connect", "mallory@10.0.0.9 on acme_staging using TCP/IP")
+DROP = general(8, "Query", "DROP TABLE customer")
+KNOWN = Environments(
+    (
+        EnvironmentRule.of("staging", {NAMESPACE: "*_staging"}),
+        EnvironmentRule.of("production", {NAMESPACE: "*_production"}),
+    ),
+    "unknown",
+)
+
+
+@pytest.mark.parametrize(
+    ("begin", "used"),
+    [
+        ("acme_production", ["USE acme_staging"]),  # which may be refused
+        ("acme_staging", ["USE acme_production"]),
+        ("acme_staging", ["USE acme_production; SELECT 1"]),
+        ("acme_staging", ["SELECT 1; /*! USE `acme_production` */"]),
+        ("acme_staging", ['USE "acme_production"']),  # with ANSI_QUOTES
+        ("acme_staging", ["EXECUTE IMMEDIATE 'USE acme_production'"]),
+        ("acme_staging", ["USE acme_production", "USE acme_staging"]),
+        ("acme_staging", ["USE acme_production", "USE " + "x" * 65, *(f"USE x_{n}" for n in range(100))]),
+        ("acme_staging", ["USE acme_production; " + "; ".join(f"USE x_{n}" for n in range(100))]),
+    ],
+)
+def test_a_database_that_a_session_may_stand_in_is_hidden_by_no_other(begin: str, used: list[str]) -> None:
+    sessions = Sessions(grave=KNOWN.may_be_production)
+    connect = general(8, "Connect", f"mallory@10.0.0.9 on {begin} using TCP/IP")
+    *_, found = read(sessions, "mysql-general", connect, *(general(8, "Query", one) for one in used), DROP)
+    namespace = found[NAMESPACE]
+    assert isinstance(namespace, list)
+    assert "acme_production" in namespace
+    assert len(namespace) <= DATABASES
+    assert found["tocsin.joined"] == ["user.name", "source.ip", NAMESPACE]
+    assert KNOWN.of_event(found) == ("production", "acme")
+
+
+def test_what_init_db_or_another_user_begins_with_is_certain_again() -> None:
+    used = general(8, "Query", "USE acme_production")
+    *_, found = read(Sessions(), "mysql-general", STAGING, used, general(8, "Init DB", "books"), DROP)
+    assert found[NAMESPACE] == "books"
+    changed = general(8, "Change user", "ann@10.0.0.9 on ")
+    *_, found = read(Sessions(), "mysql-general", STAGING, used, changed, DROP)
+    assert who(found) == ("ann", "10.0.0.9", None)
+
+
+def test_a_text_runs_where_the_session_stood_before_it_and_what_it_uses_counts_from_then_on() -> None:
+    _, text, after = read(
+        Sessions(), "mysql-general", STAGING, general(8, "Query", "DROP TABLE t; USE acme_production"), DROP
+    )
+    assert text[NAMESPACE] == "acme_staging"
+    assert after[NAMESPACE] == ["acme_staging", "acme_production"]
+
+
+def test_candidates_go_through_a_restart() -> None:
+    sessions, other = Sessions(), Sessions()
+    read(sessions, "mysql-general", STAGING, general(8, "Query", "USE acme_production"))
+    other.restore(sessions.saved() or "")
+    (found,) = read(other, "mysql-general", DROP)
+    assert found[NAMESPACE] == ["acme_staging", "acme_production"]
+    assert sessions.saved() is None
+    read(sessions, "mysql-general", general(8, "Query", "USE acme_production"))
+    assert sessions.saved() is None
+
+
+def test_a_session_that_began_in_no_database_stands_in_the_one_that_it_uses() -> None:
+    connect = general(8, "Connect", "mallory@10.0.0.9 on  using Socket")
+    *_, found = read(Sessions(), "mysql-general", connect, general(8, "Query", "USE shop"), DROP)
+    assert found[NAMESPACE] == "shop"
+
+
+@pytest.mark.parametrize("how", ["", " using SSL/TLS"])
+def test_a_proxied_connection_keeps_its_database(how: str) -> None:
+    connect = general(8, "Connect", f"mallory@10.0.0.9 as admin on acme_production{how}")
+    *_, found = read(Sessions(), "mysql-general", connect, DROP)
+    assert who(found) == ("mallory", "10.0.0.9", "acme_production")
+
+
+def test_an_anonymous_connection_names_nobody_not_even_who_was_there_before() -> None:
+    *_, found = read(Sessions(), "mysql-general", general(8, "Connect", "@10.0.0.9 on shop using TCP/IP"), DROP)
+    assert who(found) == (None, "10.0.0.9", "shop")
+    *_, found = read(Sessions(), "mysql-general", CONNECT, general(8, "Change user", "@10.0.0.9 on shop"), DROP)
+    assert who(found) == (None, "10.0.0.9", "shop")
+
+
+@pytest.mark.parametrize(
+    ("end", "user"),
+    [
+        (mongo(20698, "main", "***** SERVER RESTARTED *****"), None),
+        (mongo(51803, "conn8", "Slow query", type="command", ns="admin.$cmd", command={"logout": 1}), None),
+        (mongo(51803, "conn8", "Slow query", type="command", ns="admin.$cmd", command={"ping": 1}), "mallory"),
+        (mongo(51803, "conn9", "Slow query", type="command", ns="admin.$cmd", command={"logout": 1}), "mallory"),
+    ],
+)
+def test_a_mongodb_that_goes_on_in_its_log_and_a_logout_forget_who_it_was(end: str, user: str | None) -> None:
+    *_, found = read(
+        Sessions(), "mongodb",
+        mongo(22943, "listener", "Connection accepted", remote="10.0.0.9:4711", connectionId=8),
+        mongo(5286306, "conn8", "Successfully authenticated", user="mallory", db="admin", client="10.0.0.9:4711"),
+        end,
+        mongo(51803, "conn8", "Slow query", type="command", ns="shop.card", command={"find": "card"}),
+    )  # fmt: skip
+    assert found.get("user.name") == user
