@@ -195,7 +195,7 @@ def happened(incident: Incident | None, alert: Alert, *, known: bool, held: bool
     `known`: this alert has fired before, under this id or one that it replaces. `held`: it is old news.
     """
     if alert.step == "resolved":
-        return "cleared"
+        return None if alert.incident else "cleared"  # what others told of the same incident still holds
     if alert.step == "settled" and known:
         return "settled"
     if incident is None or incident.state == "resolved":

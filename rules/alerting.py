@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -34,6 +34,7 @@ class Joint:
 
     name: str
     key: tuple[str, ...]
+    line: int = field(default=0, repr=False, compare=False)  # where it stands: no part of what the rule means
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _joint(entry: Entry | None, report: Report) -> Joint | None:
     if not name or not key or found.keys() - {"name", "key"}:
         report.fault(entry.key, "alert.incident: expected {name: ..., key: [field, ...]}, the same in each rule of it")
         return None
-    return Joint(name, key)
+    return Joint(name, key, entry.key.start_mark.line + 1)
 
 
 def _fits(kind: Kind, found: Mapping[str, Entry], report: Report) -> None:
@@ -99,6 +100,9 @@ def _fits(kind: Kind, found: Mapping[str, Entry], report: Report) -> None:
     for name in ("for", "clear", "absent"):
         if kind == "event" and name in found:
             report.fault(found[name].key, f"alert: {name!r} is for 'kind: condition'")
+    if kind == "condition" and "incident" in found:  # the end of one would end what others still hold
+        what = "a condition's incident ends with it, so it shares none; leave 'incident' or 'kind: condition' out"
+        report.fault(found["incident"].key, f"alert: {what}")
     for name in ("for", "clear"):
         if "absent" in found and name in found:
             report.fault(found[name].key, f"alert: {name!r} says nothing beside 'absent': what is there again is clear")

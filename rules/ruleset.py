@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from rules import sigma
+from rules.alerting import Joint
 from rules.faults import Fault, Report, meant
 from rules.predicate import And
 from rules.sigma import Correlation, Document, Filter, Rule
@@ -65,7 +66,7 @@ def load(files: Iterable[tuple[str, str]], lists: Mapping[str, Sequence[str]], l
         faults += report.faults
         reports.append(report)
         texts[name] = source
-    kept = _distinct(loaded, faults)
+    kept = _joined(_distinct(loaded, faults), faults)
     rules = [document for document in kept if isinstance(document, Rule)]
     filters = [document for document in kept if isinstance(document, Filter)]
     rules = _filtered(rules, filters, faults)
@@ -103,6 +104,22 @@ def _distinct(loaded: Sequence[Document], faults: list[Fault]) -> list[Document]
             other = f"{first.about.file}:{first.about.line}"
             faults.append(Fault(about.file, about.line, f"id {about.id!r} is that of another rule, at {other}"))
     return list(seen.values())
+
+
+def _joined(documents: Iterable[Document], faults: list[Fault]) -> list[Document]:
+    """Rules share an incident by the same fields: of two that name other ones, the second is left out, with a fault."""
+    first: dict[str, tuple[Document, Joint]] = {}
+    out: list[Document] = []
+    for document in documents:
+        shared = None if isinstance(document, Filter) else document.alerting.incident
+        other, meant = first.setdefault(shared.name, (document, shared)) if shared else (document, shared)
+        if shared is None or meant is None or set(shared.key) == set(meant.key):
+            out.append(document)
+            continue
+        keys = f"[{', '.join(shared.key)}], in {other.about.title!r} ({other.about.file}:{meant.line})"
+        what = f"alert.incident: the key of {shared.name!r} is {keys} it is [{', '.join(meant.key)}]; write one in both"
+        faults.append(Fault(document.about.file, shared.line, what))
+    return out
 
 
 def _by_name(documents: Iterable[D]) -> dict[str, D]:

@@ -126,9 +126,13 @@ def told(document: Document) -> Rule:
 
 
 def joint(document: Document, fields: Fields) -> dict[str, Value]:
-    """Return what tells the alert's incident from others, where its rule shares incidents with other rules."""
+    """Return what tells the alert's incident from others, where its rule shares incidents with other rules.
+
+    Without a value for each field of that key it shares none: what is absent would make strangers one incident.
+    """
     shared = document.alerting.incident
-    return {"name": shared.name, **{name: fields.get(name) for name in shared.key}} if shared else {}
+    key = {name: fields.get(name) for name in shared.key} if shared else {}
+    return {"name": shared.name, **key} if shared and not any(one in (None, "", []) for one in key.values()) else {}
 
 
 def _behind(cause: Cause) -> dict[str, Value]:

@@ -314,3 +314,13 @@ def test_who_was_overtaken_without_knowing_sends_nothing_before_it_has_read_what
     desk.settle()
     assert [one.startswith("Root login") for one in pager.subjects()] == [True]
     other.close()
+
+
+def test_what_one_rule_takes_back_does_not_end_an_incident_that_others_share(desk: Desk, pager: Recorder) -> None:
+    shared = {"incident": {"name": "x", "host.id": "h"}}
+    one, other = (root_login(name, host=name).model_copy(update=shared) for name in ("e1", "e2"))
+    desk.tell(one, other, one.model_copy(update={"step": "resolved"}))
+    desk.settle()
+    told = [(entry.transition.what, entry.transition.state) for entry in desk.log() if entry.transition]
+    assert told == [("fired", "triggered"), ("repeated", "triggered")]
+    assert len(pager.sent) == 1
