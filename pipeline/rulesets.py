@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.settings import CommandedList, RulesSettings
 from rules.document import LIMIT_BYTES
 from rules.faults import Fault
+from rules.lists import entry
 
 BUILTIN = "builtin"
 CASES = ".cases.yml"
@@ -68,7 +69,7 @@ def _builtin(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
 
 
 def lists(config: Mapping[str, Sequence[str] | Mapping[str, str]], faults: list[Fault]) -> dict[str, tuple[str, ...]]:
-    """Return the configured lists; `{file: path}` is a file with an entry a line, `#` begins a comment.
+    """Return the configured lists; `{file: path}` is a file with an entry a line.
 
     A list whose file cannot be read is reported and absent: the rules that read it are inactive, and say so. What the
     shipped rules read is there, empty, though nobody configured it: they would rather tell too much than nothing.
@@ -85,7 +86,7 @@ def lists(config: Mapping[str, Sequence[str] | Mapping[str, str]], faults: list[
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             faults.append(Fault(str(path), 1, f"list {name!r} cannot be read: {reason}"))
             continue
-        out[name] = tuple(entry for line in lines if (entry := line.split("#")[0].strip()))
+        out[name] = tuple(filter(None, map(entry, lines)))
     return out
 
 

@@ -98,7 +98,7 @@ def _sources() -> list[SourceSettings]:
 
 
 class ListFile(Model):
-    file: str = Field(description="one entry a line; `#` begins a comment")
+    file: str = Field(description="one entry a line; `#` begins a comment, but not in a word")
 
 
 class CommandedList(Model):

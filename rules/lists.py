@@ -7,6 +7,7 @@ every worker and every replay judges alike.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,14 @@ class Reading:
     offset: int
     values: tuple[str, ...]
     hash: str
+
+
+def entry(line: str) -> str:
+    """Return the value that a line of a list's file holds. `#` begins a comment, but not in a word: CORP\\svc#1."""
+    return _COMMENT.split(line, maxsplit=1)[0].strip()
+
+
+_COMMENT: Final = re.compile(r"(?<!\S)#")
 
 
 @dataclass(slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
 import msgspec
@@ -14,13 +15,13 @@ import msgspec
 from notifiers.escape import line
 from notifiers.view import clock
 from pipeline import app, keys
-from pipeline.commands.options import config_option, fail, load_config, span_of, told
+from pipeline.commands.options import config_option, fail, load_config, span_of, time_of, told
 from pipeline.commands.people import caller, opened, record
 from pipeline.lists import VERB, History, arguments, fault, history
 from pipeline.settings import CommandedList, Config
 from pipeline.streams import STATE, Stream
-from rules.event import instant, rfc3339
-from rules.lists import NEVER, Version, grouped, read_again
+from rules.event import rfc3339
+from rules.lists import NEVER, Version, entry, grouped, read_again
 
 _TRIES = 5  # others may write between reading and writing
 _REASON = click.option("--reason", help="Why; it stands in the record of the change.")
@@ -67,7 +68,7 @@ def show(path: Path | None, name: str, at: str | None, *, every: bool) -> None:
         for version in known.timeline(name).versions:
             _show_change(known, name, version)
         return
-    for value, end in _now(known, name, _moment(at) if at else app.now()).items():
+    for value, end in _now(known, name, time_of(at) if at else app.now()).items():
         until = f"  until {clock(end)}" if end is not None else ""
         _say({"value": value, "until": rfc3339(end) if end is not None else None}, f"{line(value)}{until}")
 
@@ -92,7 +93,9 @@ def add(path: Path | None, name: str, values: Sequence[str], span: str | None, u
     """Put values into a list: tocsin lists add on_call ann --for 8h --reason 'night shift'."""
     if span is not None and until is not None:
         raise click.UsageError("give either --for or --until")
-    end = _moment(until) if until else app.now() + span_of(span) if span else None
+    end = time_of(until) if until else app.now() + span_of(span) if span else None
+    if end is not None and end <= app.now():
+        raise click.UsageError(f"--until {until} is over; name a time that is to come, or --for how long")
     ends = f" until {rfc3339(end)}" if end is not None else ""
     asked = Asked(name, lambda held: held | dict.fromkeys(values, end), f"add {', '.join(values)}{ends}", reason)
     _change(load_config(path), asked)
@@ -119,13 +122,26 @@ def remove(path: Path | None, name: str, values: Sequence[str], reason: str | No
 @config_option
 @_NAME
 @click.argument("values", nargs=-1, metavar="[VALUE...]")
-@click.option("--file", type=click.File(encoding="utf-8"), help="One value a line; `#` begins a comment.")
+@click.option(
+    "--file",
+    type=click.File(encoding="utf-8"),
+    help="One value a line, UTF-8; `#` begins a comment, but not in a word.",
+)
 @_REASON
-def set_(path: Path | None, name: str, values: Sequence[str], file: Iterable[str] | None, reason: str | None) -> None:
+def set_(path: Path | None, name: str, values: Sequence[str], file: TextIO | None, reason: str | None) -> None:
     """Let a list hold these values and no others; without any it is empty."""
-    lines = (one.split("#")[0].strip() for one in file or ())
-    held: Entries = dict.fromkeys([*values, *filter(None, lines)])
+    held: Entries = dict.fromkeys([*values, *(_entries(file) if file is not None else ())])
     _change(load_config(path), Asked(name, lambda _: held, f"set {len(held)} values", reason))
+
+
+def _entries(file: TextIO) -> list[str]:
+    try:
+        return [*filter(None, map(entry, file))]
+    except UnicodeDecodeError as error:
+        wrong = error.object[error.start]
+        raise fail(
+            f"{file.name} is not UTF-8 (it holds a byte 0x{wrong:02x}): save it as UTF-8, and set it again"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +211,6 @@ def _known(config: Config, name: str) -> None:
     if name not in _names(config):
         known = ", ".join(_names(config)) or "none"
         raise fail(f"commands change no list {name!r} ({known}): write `rules.lists: {{{name}: {{from: commands}}}}`")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return instant(text)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _say(row: dict[str, object], text: str) -> None:

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from pipeline.indexes import IndexUnavailable
 from pipeline.settings import Config, duration
 from pipeline.state import StateError
 from pipeline.streams import StreamUnavailable
+from rules.event import instant
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -44,6 +45,14 @@ def span_of(text: str) -> timedelta:
     if not isinstance(length, timedelta) or not length:
         raise click.UsageError(f"{text!r} is no time; write 30m, 2h, 3d")
     return length
+
+
+def time_of(text: str) -> datetime:
+    """Return the moment of an RFC 3339 text; what is none is misuse."""
+    try:
+        return instant(text)
+    except ValueError as error:
+        raise click.UsageError(f"{text!r} is no time; write it with its zone: 2026-11-22T18:00:00Z") from error
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from notifiers.policy import Policy, audience, by_time, group_wait
 from notifiers.route import Labels, RouteError
 from pipeline import app
 from pipeline.commands.imported import converted
-from pipeline.commands.options import config_option, fail, load_config
+from pipeline.commands.options import config_option, fail, load_config, time_of
 from pipeline.commands.people import history, opened, policy
 from rules.alert import URGENCY_OF_LEVEL, Level, Urgency
-from rules.event import instant
 
 
 @click.group()
@@ -35,10 +34,7 @@ def test(path: Path | None, labels: tuple[str, ...], at: str | None) -> None:
     """Say who gets an alert with LABELS (name=value), when, and why: tocsin route test severity=high host.name=db-7."""
     config = load_config(path)
     given = _labels(labels)
-    try:
-        now = instant(at) if at else app.now()
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    now = time_of(at) if at else app.now()
     with opened(config) as stream:
         ledger, _ = history(stream, config)
     quiet = ledger.silences.muting(given, now)

@@ -14,9 +14,9 @@ from notifiers.silence import Silence, SilenceError
 from notifiers.silence import silence as asked
 from notifiers.view import clock
 from pipeline import app
-from pipeline.commands.options import config_option, fail, load_config, span_of
+from pipeline.commands.options import config_option, fail, load_config, span_of, time_of
 from pipeline.commands.people import caller, command, history, opened
-from rules.event import Value, instant, rfc3339
+from rules.event import Value, rfc3339
 
 
 @click.group()
@@ -52,11 +52,8 @@ def add(path: Path | None, matchers: tuple[str, ...], span: str | None, until: s
 
 
 def _end(span: str | None, until: str | None, now: datetime) -> datetime:
-    try:
-        if until is not None:
-            return instant(until)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    if until is not None:
+        return time_of(until)
     return now + span_of(span or "")
 
 

@@ -124,6 +124,17 @@ def test_who_connected_before_a_crash_is_named_beside_what_was_asked_after_it(tm
     assert "tocsin.joined" not in connected
 
 
+def test_a_use_that_may_have_been_refused_and_many_after_it_leave_production_production(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "mysql-general")
+    said = ["Connect\tmallory@10.0.0.9 on acme_production using TCP/IP", *(f"Query\tUSE x_{n}" for n in range(40))]
+    lines = [f"2026-11-22T11:59:00.000000Z\t    8 {one}\n" for one in (*said, "Query\tDROP TABLE customer")]
+    bench.write("".join(lines))
+    bench.steps()
+    dropped = bench.events()[-1]
+    assert dropped["db.query.text"] == "DROP TABLE customer"
+    assert (dropped["service.environment"], dropped["tocsin.environment.base"]) == ("production", "acme")
+
+
 class _Refusing(JournalIntake):
     """A journal that refuses the first appends and takes the rest."""
 

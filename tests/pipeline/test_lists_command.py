@@ -17,6 +17,7 @@ from pipeline.config import load
 from pipeline.streams import ALERTS, COMMANDS, EVENTS, MATCHES, Message, Stream
 from rules.alert import Alert
 from rules.event import Value, instant, rfc3339
+from rules.lists import entry
 
 RULES = """
 title: Somebody who is not on call
@@ -121,24 +122,25 @@ def test_an_alert_whose_list_is_no_longer_known_does_not_hold_and_that_is_the_re
 
 
 def test_lists_are_set_added_to_and_taken_from_and_each_change_is_shown(config: str, tmp_path: Path) -> None:
-    (tmp_path / "people").write_text("ann\nbob # until spring\n# nobody else\n")
+    (tmp_path / "people").write_text("ann\nCORP\\svc#1\t# until spring\n# nobody else\n")
     asked(config, "lists", "set", "on_call", "--file", str(tmp_path / "people"), "--reason", "new rota")
-    asked(config, "lists", "add", "on_call", "carl", "--until", "2000-01-01T00:00:00Z")
-    assert values(config) == ["ann", "bob"]  # his time was over long ago
+    asked(config, "lists", "add", "on_call", "carl", "--until", "2999-01-01T00:00:00Z")
+    assert values(config) == ["ann", "CORP\\svc#1", "carl"]
+    assert values(config, "--at", "2999-01-01T00:00:00Z") == ["ann", "CORP\\svc#1"]  # his time is over
     asked(config, "lists", "add", "on_call", "dora")
-    asked(config, "lists", "remove", "on_call", "ann", "bob")
-    assert values(config) == ["dora"]
-    assert rows(asked(config, "lists", "list"))[0]["values"] == 1
+    asked(config, "lists", "remove", "on_call", "ann", "carl")
+    assert values(config) == ["CORP\\svc#1", "dora"]
+    assert rows(asked(config, "lists", "list"))[0]["values"] == 2
     changes = rows(asked(config, "lists", "show", "on_call", "--history"))
     assert [row["said"] for row in changes] == [
         "set 2 values",
-        "add carl until 2000-01-01T00:00:00.000000Z",
+        "add carl until 2999-01-01T00:00:00.000000Z",
         "add dora",
-        "remove ann, bob",
+        "remove ann, carl",
     ]
     assert changes[0]["reason"] == "new rota"
     after = rfc3339(instant(str(changes[2]["time"])) + timedelta(microseconds=1))
-    assert values(config, "--at", after) == ["ann", "bob", "dora"]
+    assert values(config, "--at", after) == ["ann", "CORP\\svc#1", "carl", "dora"]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,10 @@ def test_lists_are_set_added_to_and_taken_from_and_each_change_is_shown(config: 
         (("add", "on_call", "a\nb"), 1, "is no value: 1 to 1000 printable characters"),
         (("add", "on_call", "eve", "--for", "x"), 2, "'x'"),
         (("add", "on_call", "eve", "--for", "1h", "--until", "2030-01-01T00:00:00Z"), 2, "either --for or --until"),
+        (("add", "on_call", "eve", "--until", "2000-01-01T00:00:00Z"), 2, "is over; name a time that is to come"),
+        (("add", "on_call", "eve", "--until", "yesterday"), 2, "write it with its zone: 2026-11-22T18:00:00Z"),
+        (("show", "on_call", "--at", "0"), 2, "'0' is no time; write it with its zone"),
+        (("show", "on_call", "--at", "2026-11-22T18:00:00"), 2, "is no time; write it with its zone"),
         (("show", "nope"), 1, "commands change no list 'nope'"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
@@ -159,6 +165,29 @@ def test_what_cannot_be_is_told_and_changes_nothing(
     done = asked(config, "lists", *arguments)
     assert (done.exit_code, told in done.output) == (code, True), done.output
     assert app.open_stream(load(Path(config))).ends(COMMANDS)[0] == 0
+
+
+def test_a_file_that_is_not_utf_8_is_told_with_what_to_do_and_changes_nothing(config: str, tmp_path: Path) -> None:
+    (tmp_path / "people").write_bytes(b"ann\nren\xe9\n")
+    done = asked(config, "lists", "set", "on_call", "--file", str(tmp_path / "people"))
+    assert done.exit_code == 1
+    assert "people is not UTF-8 (it holds a byte 0xe9): save it as UTF-8" in done.output
+    assert values(config) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("ann", "ann"),
+        ("  ann # spring", "ann"),
+        ("#ann", ""),
+        ("ann\t#x", "ann"),
+        ("CORP\\svc#1 #2", "CORP\\svc#1"),
+        ("", ""),
+    ],
+)
+def test_a_comment_in_a_lists_file_begins_where_no_word_goes_on(line: str, value: str) -> None:
+    assert entry(line) == value
 
 
 def test_a_value_with_which_a_rule_cannot_be_read_is_refused(config: str, tmp_path: Path) -> None:
