@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, TypeAlias, get_args
 
+from collectors.conceal import KEPT, conceal
 from collectors.formats import Parsed
 from collectors.formats.sql_lexer import Dialect, redacted
 from rules.event import Value
@@ -32,11 +33,16 @@ def redact(how: Redaction, text: str, parsed: Parsed) -> tuple[str, Parsed]:
     database = "db.system.name" in fields or "db.query.text" in fields
     if not database and "tocsin.parse_error" in fields:
         return _unknown(how, text, fields)
+    server = fields.get("process.name") in _SERVERS or fields.get("event.dataset") == "container.log"
     if how == "passwords":
-        return _without_passwords(text, parsed) if database else (text, parsed)
+        return (
+            conceal(text, parsed, _DIALECTS.get(fields.get("db.system.name"), "ansi"))
+            if database or server
+            else (text, parsed)
+        )
     if database:
         kept = _without_literals(fields)
-    elif fields.get("process.name") in _SERVERS or fields.get("event.dataset") == "container.log":
+    elif server:
         kept = {**fields, "message": _LEFT_OUT.format(len(text))}
     else:
         return text, parsed
@@ -47,8 +53,7 @@ def _unknown(how: Redaction, text: str, fields: Fields) -> tuple[str, Parsed]:
     """Keep of a text that no format understood what may be kept: with `literals` nothing, as it may be the middle of
     a statement, in which no quote says what is data."""
     if how == "passwords":
-        text = without_passwords(text)
-        return text, Parsed(None, {**fields, "message": text})
+        return conceal(text, Parsed(None, {**fields, "message": text}), "ansi")
     text = _LEFT_OUT.format(len(text))
     return text, Parsed(None, {"message": text, "tocsin.parse_error": "no format understands it"})
 
@@ -60,60 +65,6 @@ _SERVERS: Final = frozenset(
 )
 
 
-# PASSWORD 'x', PASSWORD = N'x', PASSWORD('x'), IDENTIFIED BY 'x', IDENTIFIED WITH p AS 'x', REPLACE 'old', and
-# password=x in a connection string. The quote may be one that the record escapes: \' \" &apos; &quot; or "" in CSV.
-_BLANK: Final = r"(?:\s|\\[nrt])"
-_SECRET: Final = re.compile(
-    rf"(?:PASS(?:WORD|WD)|SECRET)[\"`\]]?{_BLANK}{{0,16}}(?:=|:|FOR\b[^=]{{1,256}}=)?{_BLANK}{{0,16}}(?:\w{{1,32}}\()?"
-    rf"|IDENTIFIED{_BLANK}{{1,16}}(?:(?:WITH|VIA){_BLANK}{{1,16}}\S{{1,80}}{_BLANK}{{1,16}})?(?:BY|AS|USING){_BLANK}{{1,16}}"
-    rf"(?:\w{{1,32}}{_BLANK}{{0,16}}\(?)?"
-    rf"|\bREPLACE{_BLANK}{{1,16}}",
-    re.IGNORECASE,
-)
-_HELD: Final = re.compile(
-    r"(?:N|E|U&|X)?(?:(?P<quote>')(?:[^'\\]|''|\\.)*|(?P<double>\"\"?)(?:[^\"\\]|\\.)*|(?P<escaped>\\{1,8}')(?:(?!\\{1,8}').)*"
-    r"|(?P<escaped2>\\{1,8}\")(?:(?!\\{1,8}\").)*|(?P<xml>&(?:apos|quot|#39|#34);)(?:(?!&(?:apos|quot|#39|#34);).)*)",
-    re.IGNORECASE | re.DOTALL,
-)
-_BARE: Final = re.compile(r"(?<==)(?!\()[^\s'\"(),;&\\]+")
-
-
-def without_passwords(text: str) -> str:
-    """Return the text with `?` for what follows PASSWORD, IDENTIFIED BY and the like, in quotes or behind `=`."""
-    out: list[str] = []
-    at = 0
-    for found in _SECRET.finditer(text):
-        if found.start() < at:
-            continue
-        held = _HELD.match(text, found.end()) or _BARE.match(text, found.end())
-        if held is not None:
-            opening = held.lastgroup and held[held.lastgroup]
-            out += (text[at : found.end()], f"{opening}{MASK}" if opening else MASK)
-            at = held.end()
-    out.append(text[at:])
-    return "".join(out) if at else text
-
-
-def _without_passwords(text: str, parsed: Parsed) -> tuple[str, Parsed]:
-    low = text.lower()
-    if "passw" not in low and "identified" not in low and "secret" not in low:
-        return text, parsed
-    fields = {
-        name: without_passwords(value) if isinstance(value, str) else value for name, value in parsed.fields.items()
-    }
-    return without_passwords(text), Parsed(parsed.time, fields)
-
-
-# What is no data of anybody's tables: who, where from, when, how long, and the names of things.
-_KEPT: Final = re.compile(
-    r"(?:user|source|destination|host|service|log|network|tocsin|journald|systemd|container|kubernetes)\..*"
-    r"|process\.(?:name|pid|executable)|event\.(?!original|reason).*|db\.(?!query\.text).*|file\.path"
-    r"|postgresql\.log\.(?!detail|hint|context|internal_query|statement).*|pgaudit\.(?!parameter).*"
-    r"|mysql\.(?:thread_id|error|slowlog|audit\.[a-z_]+$).*|mariadb\.audit\..*|mssql\.(?:log|audit)\..*"
-    r"|mongodb\.log\.(?:id|component|context|service)|mongodb\.audit\.role"
-    r"|mongodb\.(?:log\.attr|audit\.param)\.(?:ns|type|remote|client|db|user|role|command|mechanism|principalName"
-    r"|authenticationDatabase|appName|protocol|connectionId|connectionCount|uuid|queryHash)"
-)
 _PARTS: Final = frozenset({"DETAIL", "HINT", "CONTEXT", "QUERY", "LOCATION", "BACKTRACE"})
 _IN_QUOTES: Final = re.compile(r"""["'`].*["'`]|["'].*""", re.DOTALL)
 _DIGITS: Final = re.compile(r"\d[\d.]*")
@@ -134,7 +85,7 @@ def _kept(name: str, value: Value, fields: Fields, shape: str | None) -> Value:
         return shape
     if name == "message":
         return _message(str(value), fields, shape)
-    if _KEPT.fullmatch(name):
+    if KEPT.fullmatch(name):
         return value
     if isinstance(value, bool) or value is None or (isinstance(value, int | float) and _MEASURE.fullmatch(name)):
         return value

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from collectors.formats.sql_lexer import Token, unquoted
+from collectors.formats.sql_procedures import ACCOUNT_PROCEDURES, account_of
 
 Kind: TypeAlias = Literal["read", "write", "ddl", "privilege", "backup", "restore", "session", "other"]
 KINDS: Final[dict[str, Kind]] = {
@@ -197,13 +198,6 @@ def _backup(head: Sequence[Token], words: Sequence[str], first: int) -> Statemen
     return Statement(kind, f"{verb} {noun}".strip(), name_at(head, first + 2), "database")
 
 
-_ACCOUNT_PROCEDURES: Final = frozenset({
-    "SP_ADDROLEMEMBER", "SP_DROPROLEMEMBER", "SP_ADDSRVROLEMEMBER", "SP_DROPSRVROLEMEMBER", "SP_ADDLOGIN",
-    "SP_DROPLOGIN",
-    "SP_GRANTLOGIN", "SP_REVOKELOGIN", "SP_DENYLOGIN", "SP_GRANTDBACCESS", "SP_REVOKEDBACCESS", "SP_ADDUSER",
-    "SP_DROPUSER", "SP_ADDROLE", "SP_DROPROLE", "SP_ADDAPPROLE", "SP_DROPAPPROLE", "SP_APPROLEPASSWORD", "SP_PASSWORD",
-    "SP_CHANGEDBOWNER", "SP_CHANGEOBJECTOWNER", "SP_CHANGE_USERS_LOGIN", "SP_ADDLINKEDSRVLOGIN",
-})  # fmt: skip
 _STRUCTURE_PROCEDURES: Final = frozenset({
     "SP_RENAME", "SP_RENAMEDB", "SP_DETACH_DB", "SP_ATTACH_DB", "SP_ATTACH_SINGLE_FILE_DB", "SP_CONFIGURE",
     "SP_DBOPTION", "SP_ADDLINKEDSERVER", "SP_DROPSERVER", "SP_ADDEXTENDEDPROC", "SP_DROPEXTENDEDPROC",
@@ -223,10 +217,9 @@ def _execute(head: Sequence[Token], words: Sequence[str], first: int) -> Stateme
     name = name_at(head, at)
     bare = name.rpartition(".")[2].upper() if name else ""
     text = next((token.raw.lstrip("Nn")[1:-1] for token in head[at:] if token.kind == "s"), None)
-    if bare in _ACCOUNT_PROCEDURES:
-        texts = [token.raw.lstrip("Nn")[1:-1] for token in head[at:] if token.kind == "s"]
-        member = texts[1] if bare in ("SP_ADDROLEMEMBER", "SP_DROPROLEMEMBER") and len(texts) > 1 else text
-        return Statement("privilege", words[first], name, "procedure", target=member, by_text=True)
+    if bare in ACCOUNT_PROCEDURES:
+        target = account_of(bare, head[at:])
+        return Statement("privilege", words[first], name, "procedure", target=target, by_text=True)
     if bare in _STRUCTURE_PROCEDURES:
         database = text if bare in _OF_DATABASES else None
         return Statement("ddl", words[first], name, "procedure", database=database, by_text=True)

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.conceal import without_passwords
 from collectors.decode import understand
 from collectors.formats import Context, Parsed
 from collectors.formats.registry import FORMATS
 from collectors.formats.sql_lexer import redacted
-from collectors.redact import Redaction, prose, redact, without_passwords
+from collectors.redact import Redaction, prose, redact
 
 CTX = Context(received=datetime(2026, 11, 22, 12, tzinfo=UTC))
 CARD, NAME, SECRET = "4111222233334444", "Zebrowski", "hunter-22"
