@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,6 +16,7 @@ from rules.correlation import Change, Group
 from rules.episode import Episode, Place, Report, Track
 from rules.event import Value
 from rules.match import Match, beside
+from rules.matcher import Hit
 from rules.ruleset import RuleSet
 from rules.sigma import Correlation
 from rules.telling import Teller, joint
@@ -308,6 +309,14 @@ def silent(ruleset: RuleSet) -> set[str]:
         if not correlation.correlating.generate
         for name in ruleset.refers[correlation.about.id]
     }
+
+
+def gravest_first(hits: Sequence[Hit], feeding: Set[str]) -> Sequence[Hit]:
+    """Return an event's hits, those of rules that only feed correlations first (`silent`).
+
+    What a correlation makes of the event is then told first, and what a single rule says of it joins that incident.
+    """
+    return sorted(hits, key=lambda hit: hit.rule.about.id not in feeding) if len(hits) > 1 else hits
 
 
 def state_key(rule: str, key: Mapping[str, Value]) -> str:

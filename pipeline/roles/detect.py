@@ -30,6 +30,7 @@ from pipeline.streams import (
 )
 from pipeline.witness import WITNESSED
 from rules.event import Event, Fields, instant
+from rules.groups import gravest_first, silent
 from rules.lists import Used, fixed
 from rules.match import Marker, Match, Record, Verdict, encode, shown
 from rules.matcher import Hit, Matcher, key_values
@@ -104,6 +105,7 @@ class Detect:
         self._ruleset = ruleset
         self._live.equip(ruleset)
         self._matcher = Matcher(fixed(ruleset), _ALSO if self._live else WITNESSED)
+        self._feeding = silent(ruleset)
         self._said = self._matcher.wanted(WITNESSED)
         self._created = self._matcher.wanted((CREATED, "tocsin.record")) if self._live else None
 
@@ -211,7 +213,7 @@ class Detect:
                     continue
                 hits, fields = self._matcher.match_read(event, message.value)
                 if hits:
-                    records += self._told(hits, fields, message)
+                    records += self._told(gravest_first(hits, self._feeding), fields, message)
                 if live:
                     taken.append((event, message))
             except Exception as error:  # the top of the loop: the record goes to the dead letters, the stage goes on

@@ -22,20 +22,15 @@ from notifiers.policy import Policy
 from notifiers.route import parse
 from rules.correlator import Correlator
 from rules.event import Value
+from rules.groups import gravest_first, silent
 from rules.match import Match
 from rules.matcher import Matcher
 from rules.replay import Replay, Shown
 from rules.ruleset import load
 
 LIBRARY = Path(__file__).parents[2] / "rules" / "library" / "databases"
-RULES = load(
-    [
-        (path.name, path.read_text("utf-8"))
-        for path in sorted(LIBRARY.glob("production_sibling*.yml"))
-        if "cases" not in path.name
-    ],
-    {},
-)
+FILES = [(path.name, path.read_text("utf-8")) for path in sorted(LIBRARY.glob("*.yml")) if "cases" not in path.name]
+RULES = load([file for file in FILES if "sibling" in file[0]], {})
 Naming = Sequence[tuple[Mapping[str, str], str, Sequence[str]]]
 CTX = Context(received=datetime(2026, 11, 22, 11, 0, tzinfo=UTC))
 BY_NAME: Naming = [({"db.namespace": "*_Production"}, "production", ()), ({"db.namespace": "*_Staging"}, "staging", ())]
@@ -136,9 +131,11 @@ def test_an_errorlog_that_names_nobody_still_asks_whoever_is_on_that_server() ->
     assert page.group == {"host.id": "sql-1", "tocsin.environment.base": "CustomerName"}
 
 
-def incidents(*logs: tuple[str, str]) -> tuple[list[Incident], list[str]]:
-    """Return the incidents that these logs make, collected by one host in this order, and what people were sent."""
-    known, correlator, matcher = Environments.of(BY_NAME, "unknown"), Correlator(RULES, "test"), Matcher(RULES)
+def incidents(*logs: tuple[str, str], dbas: Sequence[str] = ("mallory",)) -> tuple[list[Incident], list[str]]:
+    """Return the incidents that all rules on databases make of these logs, collected by one host in this order, and
+    what people were sent."""
+    rules = load(FILES, {"dbas": dbas})
+    known, correlator, matcher = Environments.of(BY_NAME, "unknown"), Correlator(rules, "test"), Matcher(rules)
     policy = Policy(parse({"receiver": "security"}))
     ledger = Ledger(policy)
     judge, sent = Judge(policy, ledger), list[str]()
@@ -149,7 +146,7 @@ def incidents(*logs: tuple[str, str]) -> tuple[list[Incident], list[str]]:
         fields["service.environment"], base = known.of_event(fields)
         fields["tocsin.environment.base"] = base
         time = parsed.time or CTX.received
-        for hit in matcher.match(fields):
+        for hit in gravest_first(matcher.match(fields), silent(rules)):  # as detect hands them on
             match = Match(hit.rule.about.id, hit.rule.about.meaning, f"e{number}", time, time, time, fields)
             for alert in correlator.feed(match):
                 entry = judge.alert(alert, Cause(topic="audit.alerts", offset=number), CTX.received)
@@ -191,3 +188,32 @@ def test_another_person_who_does_the_same_is_told_of_and_another_database_is_an_
     third = [(name, log.replace("CustomerName", "Ledger")) for name, log in [STAGED[0], WRONG[0]]]
     found, sent = incidents(*STAGED, *WRONG, *third)
     assert (len(found), sent) == (2, ["page", "page"])
+
+
+@pytest.mark.parametrize("dbas", [("mallory",), ("ada",)])
+@pytest.mark.parametrize("errorlog_first", [False, True])
+def test_one_deed_is_one_incident_and_one_page_whatever_the_rules_and_logs_that_tell_of_it(
+    dbas: tuple[str, ...], errorlog_first: bool
+) -> None:
+    logs = [*STAGED[::-1], *WRONG[::-1]] if errorlog_first else [*STAGED, *WRONG]
+    (incident,), sent = incidents(*logs, dbas=dbas)
+    assert (incident.level, sent) == ("critical", ["page", "news"] if errorlog_first else ["page"])  # news: the name
+    assert incident.told["user.name"] == {"mallory"}
+
+
+def test_a_change_that_turns_out_to_be_the_graver_mistake_is_told_as_the_same_incident() -> None:
+    late = ("mssql-audit", audited("2026-11-22 10:58:00.2000000", "CustomerName_Production"))
+    (incident,), sent = incidents(WRONG[0], STAGED[0], late, dbas=["ada"])
+    assert (incident.level, sent) == ("critical", ["page", "graver"])
+
+
+def test_production_changed_by_nobody_that_is_named_is_told_as_that() -> None:
+    (incident,), sent = incidents(WRONG[1])
+    assert sent == ["page"]
+    assert incident.alert.rule.title == "Production database changed, by whom the log does not say"
+
+
+def test_the_incident_of_another_person_s_change_is_news() -> None:
+    other = ("mssql-audit", audited("2026-11-22 10:58:00.2000000", "CustomerName_Production", who="CORP\\eve"))
+    (incident,), sent = incidents(WRONG[0], other, dbas=["ada"])
+    assert (incident.told["user.name"], sent) == ({"mallory", "eve"}, ["page", "news"])
