@@ -138,7 +138,8 @@ def _moved(before: Value, fields: Fields, grave: Callable[[str], bool]) -> Value
     """
     text = fields.get("db.query.text")
     if not isinstance(text, str):
-        return fields.get("db.namespace") if fields.get("db.operation.name") == "USE" else before
+        certain = fields.get("db.operation.name") == "USE" and fields.get("event.outcome") != "failure"
+        return fields.get("db.namespace") if certain else before
     used = databases_used(text, "mysql") if fields.get("event.dataset") == "mysql.general" else ()
     return _candidates(before, [name for name in used if len(name) <= _NAME], grave) if used else before
 

@@ -34,6 +34,7 @@ _CONNECT: Final = re.compile(
 )
 _LONGEST: Final = 1024  # of a Connect: names have 32, 255, 32 and 64 characters at most
 _DENIED: Final = re.compile(r"Access denied for user '(.*)'@'([^'@]*)'", re.DOTALL)
+_NOT_THERE: Final = re.compile(r"Access denied for user '[^']*'@'[^']*' to database '(.*)'$", re.DOTALL)
 # What the server writes above the first entry after each start, into the slow log too.
 HEADER: Final = re.compile(r"\S+, Version: .*started with:", re.ASCII)
 
@@ -78,7 +79,7 @@ def _understand(command: str, argument: str, fields: Fields) -> None:
         describe(fields, argument, "mysql")
         fields["event.outcome"] = "unknown"
     elif command == "Init DB":
-        fields |= {"db.namespace": argument, "tocsin.db.kind": "session", "db.operation.name": "USE"}
+        fields |= {"tocsin.db.kind": "session", "db.operation.name": "USE", **_init(argument)}
     elif command in ("Create DB", "Drop DB"):
         fields |= {
             "db.namespace": argument,
@@ -89,6 +90,17 @@ def _understand(command: str, argument: str, fields: Fields) -> None:
         _connect(argument, fields)
     elif command == "Quit":
         fields |= {"event.category": ["database", "session"], "event.type": ["end"], "tocsin.db.kind": "session"}
+
+
+def _init(argument: str) -> Fields:
+    """The database that a connection is in now; or that it may not go there, in the language that it chose.
+
+    Who was refused is not read from there: what stands behind it is the client's word.
+    """
+    if "'@'" not in argument:
+        return {"db.namespace": argument}
+    named = _NOT_THERE.match(argument)
+    return {"event.outcome": "failure", **({"tocsin.db.target": named[1]} if named else {})}
 
 
 def _connect(argument: str, fields: Fields) -> None:

@@ -99,3 +99,19 @@ def test_the_general_log_says_who_connected_to_what(mariadb: Mariadb) -> None:
         events, event__action="connect", user__name="developer", db__namespace="acme_staging", source__ip=HERE
     )
     assert having(events, event__action="query", tocsin__db__kind="ddl", tocsin__db__object="gone")
+
+
+def test_a_use_stands_in_the_general_log_whether_it_was_refused_or_not(mariadb: Mariadb) -> None:
+    done = mariadb.execute("developer", "acme_production", "/*!USE acme_nowhere */")
+    assert "Access denied" in done.stderr
+    done = mariadb.execute("developer", "acme_staging", "EXECUTE IMMEDIATE 'USE acme_production'; SELECT DATABASE()")
+    assert "acme_production" in done.stdout
+    wait_for(mariadb.process, mariadb.general, "SELECT DATABASE()")
+    events = parsed(mariadb.general, "mysql-general")
+    asked = having(events, db__operation__name="USE", tocsin__db__target="acme_nowhere")
+    assert [(one["event.action"], one["event.outcome"]) for one in asked] == [
+        ("query", "unknown"),
+        ("init-db", "failure"),
+    ]
+    moved = having(events, tocsin__db__kind="session", tocsin__db__target="acme_production")
+    assert {one["event.action"] for one in moved} >= {"query", "prepare", "execute"}

@@ -202,6 +202,21 @@ def test_what_init_db_or_another_user_begins_with_is_certain_again() -> None:
     assert who(found) == ("ann", "10.0.0.9", None)
 
 
+@pytest.mark.parametrize(
+    "denied",
+    [
+        "Access denied for user 'mallory'@'10.0.0.9' to database 'acme_staging'",
+        "Benutzer 'mallory'@'10.0.0.9' hat keine Zugriffsberechtigung für Datenbank 'acme_staging'",  # lc_messages
+        "Access denied for user 'mallory'@'10.0.0.9' to database 'x'@'10.0.0.1' to database 'acme_staging'",
+    ],
+)
+def test_a_database_that_is_denied_moves_nobody_and_its_name_makes_nobody_another(denied: str) -> None:
+    connect = general(8, "Connect", "mallory@10.0.0.9 on acme_production using TCP/IP")
+    _, told, after = read(Sessions(), "mysql-general", connect, general(8, "Init DB", denied), DROP)
+    assert (told["event.outcome"], told["user.name"]) == ("failure", "mallory")
+    assert who(after) == ("mallory", "10.0.0.9", "acme_production")
+
+
 def test_a_text_runs_where_the_session_stood_before_it_and_what_it_uses_counts_from_then_on() -> None:
     _, text, after = read(
         Sessions(), "mysql-general", STAGING, general(8, "Query", "DROP TABLE t; USE acme_production"), DROP
