@@ -10,7 +10,7 @@ from typing import Final
 
 from notifiers.escape import slack
 from notifiers.message import BLOCK, Message, plain_text
-from notifiers.view import View
+from notifiers.view import Beside, View
 
 BUTTONS: Final[Mapping[str, str]] = {
     "ack": "Acknowledge",
@@ -31,7 +31,7 @@ def blocks(view: View, incident: str, actions: Sequence[str]) -> tuple[dict[str,
     ]
     made += [{"type": "context", "elements": [plain_text(text)]} for text in view.warnings]
     if view.beside:  # a section's fields stand in two columns
-        columns = [plain_text(f"{one.where}\n{one.when}\n{one.what}"[:1900]) for one in view.beside[:10]]
+        columns = [plain_text(f"{one.where}\n{one.when}\n{_what(one)}"[:1900]) for one in view.beside[:10]]
         made.append({"type": "section", "fields": columns})
     facts = [f"{name}: {value}" for name, value in view.facts[:30]]
     for at in range(0, len(facts), 10):
@@ -48,6 +48,10 @@ def blocks(view: View, incident: str, actions: Sequence[str]) -> tuple[dict[str,
     code = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": commands[:BLOCK] or " "}]}
     made.append({"type": "rich_text", "elements": [code]})
     return tuple(made)
+
+
+def _what(one: Beside) -> str:
+    return f"{one.did}\n{one.what}" if one.did else one.what
 
 
 def _button(name: str, incident: str) -> dict[str, object]:

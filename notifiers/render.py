@@ -188,7 +188,9 @@ def _recent(said: Said) -> tuple[str, ...]:
 
 def _statements(alert: Alert, said: Said) -> tuple[str, ...]:
     """Return the events that made the alert, as the alert itself carries them, else as the index had them."""
-    carried = tuple(f"{one.when}  [{one.where}] {one.what}" for one in beside(alert))
+    carried = tuple(
+        f"{one.when}  [{one.where}] {one.did + ' | ' if one.did else ''}{one.what}" for one in beside(alert)
+    )
     return carried or tuple(inert(one, 400) for one in said.statements)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from notifiers.escape import inert, line, term
 from notifiers.incident import Incident
+from notifiers.statement import deed, uncommented
 from rules.alert import Alert
 from rules.event import Value
 
@@ -23,6 +24,7 @@ class Beside:
     where: str  # "staging: acme_staging"
     when: str
     what: str
+    did: str = ""  # "DROP TABLE (ddl): table customer": no comment and no length hides it
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,17 @@ def beside(alert: Alert) -> tuple[Beside, ...]:
 def _beside(fields: Mapping[str, Value]) -> Beside:
     named = fields.get("service.environment")
     where = next((fields[name] for name in _WHERE if fields.get(name)), "")
-    what = next((fields[name] for name in _SAID if fields.get(name)), "")
+    what = next((_said(name, fields[name]) for name in _SAID if fields.get(name)), "")
     label = str(named) if named and named != "unknown" else "environment unknown"
     when = str(fields.get("@timestamp", ""))[:19].replace("T", " ") + " UTC"
-    return Beside(inert(f"{label}: {text_of(where)}", 160), inert(when, 40), inert(str(what), 500))
+    return Beside(inert(f"{label}: {text_of(where)}", 160), inert(when, 40), inert(what, 500), inert(deed(fields), 200))
 
 
 _SAID = ("db.query.text", "process.command_line", "message", "db.operation.name")
+
+
+def _said(name: str, value: Value) -> str:
+    return uncommented(text_of(value)) if name == "db.query.text" else text_of(value)
 
 
 def text_of(value: Value) -> str:
@@ -120,7 +126,7 @@ def facts(incident: Incident, now: datetime) -> tuple[tuple[str, str], ...]:
     ]
     named = {name for name, _ in found}
     found += [
-        (name, inert(text_of(value), 200))
+        (name, inert(_said(name, value), 200))
         for name in _DETAIL
         if (value := alert.fields.get(name)) not in (None, "", []) and name not in named and value is not None
     ]
@@ -161,6 +167,8 @@ _DETAIL = (
     "host.name",
     "db.namespace",
     "tocsin.db.target",
+    "db.operation.name",
+    "tocsin.db.object",
     "db.query.text",
     "process.command_line",
     "event.outcome",

@@ -84,6 +84,7 @@ _BESIDE = (
         "tocsin.environment.base",
     ),
     *("user.name", "source.ip", "db.query.text", "db.operation.name", "process.command_line", "message"),
+    *("tocsin.db.kind", "tocsin.db.object", "tocsin.db.object_type"),
 )
 
 

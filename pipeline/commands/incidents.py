@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +13,7 @@ import msgspec
 from notifiers.escape import line
 from notifiers.incident import TABLE, Entry, Incident
 from notifiers.orders import VERBS
-from notifiers.view import clock, environment, headline
+from notifiers.view import Beside, beside, clock, environment, headline
 from pipeline import app
 from pipeline.commands.options import config_option, fail, load_config, span_of
 from pipeline.commands.people import command, find, history, opened
@@ -84,20 +84,31 @@ def _table(found: Sequence[Incident]) -> None:
 @click.argument("incident")
 @_form
 def show(path: Path | None, incident: str, form: str | None) -> None:
-    """Show one incident: where it stands, and all that happened to it, with who and why."""
+    """Show one incident: where it stands, which statements made it together, and all that happened, by whom and why."""
     config = load_config(path)
     with opened(config) as stream:
         ledger, log = history(stream, config)
     one = find(ledger, incident)
     timeline = [row for entry in log for row in _events(entry, one.id)]
+    statements = _statements(one, log)
     if form == "ndjson" or (form is None and not sys.stdout.isatty()):
-        click.echo(msgspec.json.encode({**_row(one), "timeline": timeline}))
+        click.echo(msgspec.json.encode({**_row(one), "statements": statements, "timeline": timeline}))
         return
     for name, value in _row(one).items():
         click.echo(f"{name:<12} {line(str(value), 300)}")
+    for said in statements:
+        click.echo(f"  {said.when}  [{said.where}] {said.did}".rstrip() + f"\n    | {said.what}")
     for row in timeline:
         moment, what, *details = row.values()
         click.echo(f"  {moment}  {what:<13} {line(' '.join(str(one) for one in details if one), 300)}")
+
+
+def _statements(one: Incident, log: Iterable[Entry]) -> tuple[Beside, ...]:
+    """Return what made the incident together, as its latest page that several rules made showed it side by side."""
+    steps = (entry.transition for entry in log if entry.transition)
+    told = [step.alert for step in steps if step.incident == one.id and step.alert]
+    found = (beside(alert) for alert in (one.alert, *reversed(told)))
+    return next((some for some in found if some), ())
 
 
 def _events(entry: Entry, incident: str) -> Iterator[dict[str, object]]:

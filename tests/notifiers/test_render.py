@@ -18,6 +18,7 @@ from notifiers.ledger import Ledger
 from notifiers.policy import Policy
 from notifiers.render import Renderer, Said
 from notifiers.route import parse
+from notifiers.statement import uncommented
 from rules.alert import Alert
 from rules.event import Value
 from tests.standins.alerts import NOW, disk, root_login
@@ -137,6 +138,10 @@ def siblings(production: str = "RESTORE DATABASE [Acme_Production] FROM DISK = '
         "db.namespace": "master",
         "tocsin.db.target": "Acme_Production",
         "db.query.text": production,
+        "tocsin.db.kind": "restore",
+        "db.operation.name": "RESTORE DATABASE",
+        "tocsin.db.object": "Acme_Production",
+        "tocsin.db.object_type": "database",
     }
     alert = root_login()
     fields = {**alert.fields, **wrong}
@@ -155,6 +160,41 @@ def test_two_statements_that_made_an_alert_stand_side_by_side_whatever_the_index
     assert [word for text in shown for word in wanted if word not in text and f"[{word}]" not in text] == []
     assert all(text.index("Acme_Staging") < text.rindex("Acme_Production") for text in shown)
     assert len(fields[0]) == 2  # type: ignore[arg-type]  # two columns
+
+
+@pytest.mark.parametrize(
+    "hides", ["/* nothing to see */" * 100, "-- nothing to see\n" * 100, "/*" + "x" * 3_000 + "*/"]
+)
+def test_no_comment_hides_what_a_statement_does(hides: str) -> None:
+    message = of_incident(siblings(f"{hides} RESTORE DATABASE [Acme_Production] FROM DISK = 'x'"), "page", NOW)
+    fields = json.dumps([block["fields"] for block in message.blocks if "fields" in block])
+    (told,) = message.alerts
+    for text in (message.text, message.html, fields, told.annotations["statements"]):
+        assert "RESTORE DATABASE (restore): database Acme_Production" in text
+        assert "RESTORE DATABASE [Acme_Production] FROM" in text
+        assert "nothing to see" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/* a */ -- b\n  DROP TABLE t", "… DROP TABLE t"),
+        ("/*! DROP TABLE t */ SELECT 1", "/*! DROP TABLE t */ SELECT 1"),  # MySQL runs it
+        ("/*M! DROP TABLE t */ SELECT 1", "/*M! DROP TABLE t */ SELECT 1"),  # MariaDB runs it
+        ("/* /* */ DROP TABLE t; -- */", "… DROP TABLE t; -- */"),  # MySQL nests none
+        ("--1; DROP TABLE t\n", "--1; DROP TABLE t\n"),  # no comment in MySQL
+        ("/* only */", "/* only */"),
+        ("/* endless DROP TABLE t", "/* endless DROP TABLE t"),
+        ("  SELECT 1", "  SELECT 1"),
+    ],
+)
+def test_only_what_every_database_passes_over_is_left_out(text: str, shown: str) -> None:
+    assert uncommented(text) == shown
+
+
+def test_comments_cost_linear_time() -> None:
+    for text in ("/* " * 300_000, "/**/" * 250_000, "-- \n" * 250_000, " " * 1_000_000):
+        assert uncommented(text) == text
 
 
 def test_the_first_line_names_the_database_that_a_statement_is_about() -> None:

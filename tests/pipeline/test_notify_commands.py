@@ -26,6 +26,7 @@ from pipeline.settings import Config, Person
 from pipeline.state import StateError, folder, role_lock
 from pipeline.streams import ALERTS, COMMANDS, Message
 from rules.alert import Alert
+from rules.event import Value
 from tests.standins.alerts import disk, root_login
 from tests.standins.channels import Recorder
 from tests.standins.desk import settle
@@ -88,6 +89,45 @@ def test_an_incident_is_listed_acknowledged_and_shown_with_who_did_it(site: Site
         "intended",
         "delivered",
     ]
+
+
+def test_the_statements_that_made_an_incident_together_are_shown_with_it(site: Site) -> None:
+    staging: dict[str, Value] = {
+        "@timestamp": "2026-11-22T02:03:09.000000Z",
+        "service.environment": "staging",
+        "db.namespace": "acme_staging",
+        "db.query.text": "DROP TABLE orders",
+    }
+    wrong: dict[str, Value] = {
+        "@timestamp": "2026-11-22T02:14:00.000000Z",
+        "service.environment": "production",
+        "db.namespace": "acme_production",
+        "db.query.text": "/* tidy up */ DROP TABLE orders",
+        "tocsin.db.kind": "ddl",
+        "db.operation.name": "DROP TABLE",
+        "tocsin.db.object": "orders",
+    }
+    one = root_login(time=app.now()).model_copy(update={"beside": (staging, wrong)})
+    site.work(one, root_login("e2", source="198.51.100.4", time=app.now()))  # news, of one rule alone
+    (row,) = site.rows("incidents", "list")
+    (shown,) = site.rows("incidents", "show", str(row["incident"]))
+    assert shown["statements"] == [
+        {
+            "where": "staging: acme_staging",
+            "when": "2026-11-22 02:03:09 UTC",
+            "what": "DROP TABLE orders",
+            "did": "",
+        },
+        {
+            "where": "production: acme_production",
+            "when": "2026-11-22 02:14:00 UTC",
+            "what": "… DROP TABLE orders",
+            "did": "DROP TABLE (ddl): orders",
+        },
+    ]
+    said = site.run("incidents", "show", str(row["incident"]), "--format", "table").stdout
+    assert "2026-11-22 02:14:00 UTC  [production: acme_production] DROP TABLE (ddl): orders" in said
+    assert "| … DROP TABLE orders" in said
 
 
 def test_a_resolved_incident_leaves_the_list_and_stays_in_the_whole_one(site: Site) -> None:
