@@ -15,7 +15,7 @@ from typing import Final
 
 from collectors.formats import Parsed
 from collectors.formats.sql_lexer import Dialect
-from collectors.passwords import HINT, masked, without_connections
+from collectors.passwords import hinted, masked, without_connections
 from rules.event import Scalar, Value
 
 Fields = dict[str, Value]
@@ -26,10 +26,12 @@ KEPT: Final = re.compile(
     r"|process\.(?:name|pid|executable)|event\.(?!original|reason).*|db\.(?!query\.text).*|file\.path"
     r"|postgresql\.log\.(?!detail|hint|context|internal_query|statement).*|pgaudit\.(?!parameter).*"
     r"|mysql\.(?:thread_id|error|slowlog|audit\.[a-z_]+$).*|mariadb\.audit\..*|mssql\.(?:log|audit)\..*"
+    r"|winlog\.(?:channel|provider_name|computer_name|record_id|keywords)"
     r"|mongodb\.log\.(?:id|component|context|service)|mongodb\.audit\.role"
     r"|mongodb\.(?:log\.attr|audit\.param)\.(?:ns|type|remote|client|db|user|role|command|mechanism|principalName"
     r"|authenticationDatabase|appName|protocol|connectionId|connectionCount|uuid|queryHash)"
 )
+_SOUGHT: Final = 32  # passwords of one statement that are looked for outside of it
 # A value by its name: filter.password, query_attributes.secret, password.$eq.
 _NAMED: Final = re.compile(r"(?:password|passwd|passphrase|pwd|secret)(?:\.|\Z)", re.IGNORECASE)
 _MASKED: Final = frozenset({"", "?", "xxx", "xxxxxx", "###", "*****", "<redacted>", "[REDACTED]"})  # as servers do
@@ -42,11 +44,12 @@ def conceal(text: str, parsed: Parsed, dialect: Dialect) -> tuple[str, Parsed]:
         return text, parsed
     statement = old.get("db.query.text")
     whole, secrets = masked(statement, dialect) if isinstance(statement, str) else ("", [])
+    secrets = list(dict.fromkeys(secrets))[:_SOUGHT]
     swap = (statement, whole) if isinstance(statement, str) else None
     new = {name: _value(name, value, swap, secrets) for name, value in old.items()}
-    if new == old:
-        return text, parsed
     raw = _swapped(text, *swap) if swap is not None else without_passwords(text)
+    if new == old:
+        return text if raw is None else raw, parsed
     if raw is None or raw == text or any(was in raw for was, _ in secrets) or _is_named(old, new):
         raw, new = str(new.get("message", "")), {**new, "tocsin.redacted": "passwords"}
     return raw, Parsed(parsed.time, new)
@@ -54,9 +57,10 @@ def conceal(text: str, parsed: Parsed, dialect: Dialect) -> tuple[str, Parsed]:
 
 def _may_hold(text: str, fields: Fields) -> bool:
     """Say whether a password may be in there: looked for in what was decoded, as raw text may spell it \\u0050."""
-    if HINT.search(text) or "\\u" in text:
+    if hinted(text) or "\\u" in text:
         return True
-    return any(HINT.search(str(fields[name])) for name in ("db.query.text", "message") if name in fields)
+    decoded = [str(fields[name]) for name in ("db.query.text", "message") if name in fields]
+    return any(said not in text and hinted(said) for said in decoded)
 
 
 def _is_named(old: Fields, new: Fields) -> bool:
@@ -84,11 +88,12 @@ def _one(name: str, value: Scalar, swap: Swap | None, secrets: list[Swap]) -> Sc
 
 
 def _swapped(text: str, old: str, new: str) -> str | None:
-    """Return the text with a statement exchanged, in whichever way it is written there; None: it is not there."""
+    """Return the text with a statement exchanged, however it is written there; None: it is not there. What stands
+    around it is no whole statement."""
     for written in _WRITINGS:
         said = written(old)
         if said and said in text:
-            return text.replace(said, written(new))
+            return written(new).join(map(without_passwords, text.split(said)))
     return None
 
 

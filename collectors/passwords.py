@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from collectors.formats.sql_lexer import Dialect, Token, tokens, unquoted
 
 MASK: Final = "'?'"
-HINT: Final = re.compile(r"pass|pwd|secret|identified|key_source|encryption|approle|sp_add|://", re.IGNORECASE)
+_HINTS: Final = ("pass", "pwd", "secret", "identified", "key_source", "encryption", "approle", "sp_add", "://")
 _WORD: Final = re.compile(r"(?:PASSWORD|PASSWD|PASSPHRASE|PWD|SECRET|KEY_SOURCE)\Z", re.IGNORECASE)
 # What hashes a password that is written into it. A function of another name may run what it is given.
 _HASHES: Final = frozenset({
@@ -40,9 +40,15 @@ class Masked(NamedTuple):
     secrets: list[tuple[str, str]]
 
 
+def hinted(text: str) -> bool:
+    """Say whether a text may hold a password: a look that every record gets."""
+    low = text.lower()
+    return any(hint in low for hint in _HINTS)
+
+
 def masked(text: str, dialect: Dialect, depth: int = 0) -> Masked:
     """Return a statement with `'?'` for each literal that is a password in it; all else stays as it is."""
-    if HINT.search(text) is None:
+    if not hinted(text):
         return Masked(text, [])
     held = list(tokens(text, dialect))
     secret = set(_secrets(held, dialect))
@@ -182,7 +188,7 @@ def _within(old: str, token: Token, dialect: Dialect, depth: int) -> Masked:
     """Look into a literal: for the password of a connection, and for a statement's where it is run as one."""
     kept = without_connections(old)
     found = [(old, kept)] if kept != old else []
-    if depth >= _DEPTH or HINT.search(kept) is None:
+    if depth >= _DEPTH or not hinted(kept):
         return Masked(kept, found)
     if token.kind == "d":
         mark = token.raw

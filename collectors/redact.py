@@ -9,6 +9,7 @@ record as it was read (law 1): a keyed hash, which tells nothing to who has not 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 
 from collectors.conceal import KEPT, conceal
@@ -33,20 +34,33 @@ def redact(how: Redaction, text: str, parsed: Parsed) -> tuple[str, Parsed]:
     database = "db.system.name" in fields or "db.query.text" in fields
     if not database and "tocsin.parse_error" in fields:
         return _unknown(how, text, fields)
-    server = fields.get("process.name") in _SERVERS or fields.get("event.dataset") == "container.log"
+    server = database or _is_servers(fields)
     if how == "passwords":
-        return (
-            conceal(text, parsed, _DIALECTS.get(fields.get("db.system.name"), "ansi"))
-            if database or server
-            else (text, parsed)
-        )
-    if database:
-        kept = _without_literals(fields)
-    elif server:
-        kept = {**fields, "message": _LEFT_OUT.format(len(text))}
-    else:
+        dialect = _DIALECTS.get(fields.get("db.system.name"), "ansi")
+        return conceal(text, parsed, dialect) if server else (text, parsed)
+    if not server and fields.get("event.dataset") != "json.log":  # whose message may be anything
         return text, parsed
+    kept = _without_literals(fields)
+    if not database:
+        kept["message"] = _LEFT_OUT.format(len(text))
     return str(kept.get("message", "")), Parsed(parsed.time, {**kept, "tocsin.redacted": "literals"})
+
+
+def _is_servers(fields: Fields) -> bool:
+    """Say whether a line that no database's format read may still be a database's: the middle of a statement, say."""
+    if fields.get("event.dataset") == "container.log":
+        return True
+    if any(_is_server(str(fields[name])) for name in _SENDERS if name in fields):
+        return True
+    if "event.category" in fields:
+        return False
+    said = str(fields.get("message", ""))
+    return (":  " in said or "AUDIT: " in said or said.count(",") > 5) and _SAID.search(said) is not None
+
+
+@lru_cache(maxsize=256)
+def _is_server(name: str) -> bool:
+    return _SERVER.search(name) is not None
 
 
 def _unknown(how: Redaction, text: str, fields: Fields) -> tuple[str, Parsed]:
@@ -59,14 +73,22 @@ def _unknown(how: Redaction, text: str, fields: Fields) -> tuple[str, Parsed]:
 
 
 _LEFT_OUT: Final = "[{} characters left out: redact: literals]"
-# Programs of whose lines by syslog some are the middle of a statement; a container's lines may be any database's.
-_SERVERS: Final = frozenset(
-    {"postgres", "mysqld", "mariadbd", "mariadb", "mysql-server_auditing", "mongod", "sqlservr"}
+# Who sends a database's lines: by its program, its unit, its source on Windows, or a container's engine for it.
+_SENDERS: Final = ("process.name", "journald.process.name", "systemd.unit", "winlog.provider_name")
+_SERVER: Final = re.compile(
+    r"(?:\A|[^a-z])(?:postgres|pg[^a-z]|pg\Z|pgaudit|pgbouncer|mysql|mariadb|mongo|mssql|sqlservr|sqlserver|sql server"
+    r"|percona|docker|containerd|podman|conmon|cri-?o\b|kubelet|k3s)",
+    re.IGNORECASE,
+)
+# A database's line under whatever name: PostgreSQL's level with two blanks, pgaudit's and server_audit's records.
+_SAID: Final = re.compile(
+    r"\b(?:LOG|ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG[1-5]?|DETAIL|HINT|CONTEXT|STATEMENT|QUERY):  "
+    r"|AUDIT: (?:SESSION|OBJECT),|,\d{1,20},(?:QUERY|TABLE|READ|WRITE|CREATE|ALTER|DROP|RENAME),"
 )
 
 
 _PARTS: Final = frozenset({"DETAIL", "HINT", "CONTEXT", "QUERY", "LOCATION", "BACKTRACE"})
-_IN_QUOTES: Final = re.compile(r"""["'`].*["'`]|["'].*""", re.DOTALL)
+_IN_QUOTES: Final = re.compile(r"""["'`(].*["'`)]|["'(].*""", re.DOTALL)
 _DIGITS: Final = re.compile(r"\d[\d.]*")
 
 
@@ -114,5 +136,5 @@ def _message(text: str, fields: Fields, shape: str | None) -> str:
 
 
 def prose(text: str) -> str:
-    """Return a sentence without numbers, and without all that stands from its first quote to its last."""
+    """Return a sentence without numbers, and without all that stands from its first quote or bracket to its last."""
     return _DIGITS.sub(MASK, _IN_QUOTES.sub(MASK, text))
