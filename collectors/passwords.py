@@ -30,6 +30,7 @@ _PROCEDURES: Final[dict[str, tuple[int, ...]]] = {
     "SP_APPROLEPASSWORD": (1,), "SP_SETAPPROLE": (1,),
 }  # fmt: skip
 _RUNS: Final = frozenset({"EXEC", "EXECUTE", "IMMEDIATE", "SP_EXECUTESQL", "FROM", "AS", "DO", "DBLINK_EXEC"})
+_RUNNING: Final = frozenset({"EXEC", "EXECUTE", "IMMEDIATE", "SP_EXECUTESQL", "PREPARE"})
 _DEPTH: Final = 3  # statements within statements that are looked into
 
 
@@ -74,6 +75,7 @@ def masked(text: str, dialect: Dialect, depth: int = 0) -> Masked:
 def _secrets(held: Sequence[Token], dialect: Dialect) -> Iterator[int]:
     """Yield the places of the literals that are passwords."""
     called = ""  # the procedure whose arguments are read
+    runs = any(token.kind == "w" and token.text in _RUNNING for token in held)
     for i, token in enumerate(held):
         if token.kind == "p" and token.text == ";":
             called = ""
@@ -91,17 +93,24 @@ def _secrets(held: Sequence[Token], dialect: Dialect) -> Iterator[int]:
         named = _WORD.search(word) is not None or (word == "KEY" and i > 0 and held[i - 1].text == "ENCRYPTION")
         named |= word in ("@OLD", "@NEW") and called == "SP_PASSWORD"
         # a variable may hold a statement that is run later: what is assigned to one is no password
-        if named and (called or not word.startswith("@")):
+        if named and (called if word.startswith("@") else not (runs and _may_be_variable(held, i, word))):
             yield from _after_word(held, i, dialect)
+
+
+def _may_be_variable(held: Sequence[Token], at: int, word: str) -> bool:
+    """Say whether `word = 'x'` may assign to a variable: WITH PASSWORD = and SET PASSWORD = do not."""
+    before = _text(held, at - 1) if at else ""
+    told = before in ("WITH", "BY") or (word == "PASSWORD" and before == "SET") or word == "OLD_PASSWORD"
+    return _text(held, at + 1) == "=" and not told
 
 
 def _after_word(held: Sequence[Token], at: int, dialect: Dialect) -> Iterator[int]:
     """PASSWORD 'x', PASSWORD = 'x', PASSWORD('x'), PASSWORD FOR bob = 'x', password = crypt('x', ...)."""
     before = held[at - 1].text if at else ""
     i = at + 1
-    if dialect in ("mysql", "ansi") and _text(held, i) == "FOR":
-        end = next((j for j in range(i, min(i + _ACCOUNT, len(held))) if held[j].text in ("=", "TO")), None)
-        if end is None:
+    if before == "SET" and dialect in ("mysql", "ansi") and _text(held, i) == "FOR":
+        end = next((j for j in range(i, min(i + _ACCOUNT, len(held))) if _text(held, j) in ("=", "TO", ";", ",")), None)
+        if end is None or held[end].text in (";", ","):
             return
         i = end + 1
     elif _text(held, i) == "=":
@@ -181,6 +190,8 @@ def _holds_sql(held: Sequence[Token]) -> bool:
 
 def _is_run(held: Sequence[Token], i: int) -> bool:
     before = i - 2 if i > 1 and held[i - 1].text == "(" else i - 1
+    if before > 0 and held[before - 1].text == "LANGUAGE":
+        before -= 2
     return before >= 0 and held[before].text in _RUNS
 
 
