@@ -59,8 +59,9 @@ def masked(text: str, dialect: Dialect, depth: int = 0) -> Masked:
     at = 0
     for i, token in enumerate(held):
         if i in secret:
-            found.append((text[token.start : token.end], MASK))
-            out += (text[at : token.start], MASK)
+            said = MASK + _behind(token, dialect)
+            found.append((text[token.start : token.end], said))
+            out += (text[at : token.start], said)
         elif token.kind in ("s", "d") or (token.kind == "q" and token.raw[:1] == '"' and dialect != "postgresql"):
             old = text[token.start : token.end]
             new, more = _within(old, token, dialect, depth if inside and _is_run(held, i) else _DEPTH)
@@ -70,6 +71,16 @@ def masked(text: str, dialect: Dialect, depth: int = 0) -> Masked:
             continue
         at = token.end
     return Masked("".join([*out, text[at:]]) if found else text, found)
+
+
+def _behind(token: Token, dialect: Dialect) -> str:
+    """Return what a literal holds of further statements, should `\\'` end it: a session of MySQL's may set
+    NO_BACKSLASH_ESCAPES, and of what it then does nothing may be masked."""
+    if dialect != "mysql" or token.kind != "s":
+        return ""
+    ends = token.raw.find("\\" + token.raw.lstrip("NnBbXx")[:1])
+    further = token.raw.find(";", ends) if ends >= 0 else -1
+    return token.raw[further:] if further >= 0 else ""
 
 
 def _secrets(held: Sequence[Token], dialect: Dialect) -> Iterator[int]:

@@ -76,6 +76,7 @@ HIDING: list[tuple[Dialect, str]] = [
     ("mysql", "SELECT 1 password FOR UPDATE; SET @a = 'DROP TABLE customers'; PREPARE s FROM @a"),
     ("mysql", "BEGIN NOT ATOMIC SET secret = 'DROP TABLE customers'; EXECUTE IMMEDIATE secret; END"),
     ("mysql", "SET @secret = 'DROP TABLE customers'; EXECUTE IMMEDIATE @secret"),
+    ("mysql", "CREATE USER bob IDENTIFIED BY 'x\\'; DROP TABLE customers; -- '"),
     ("mysql", "# IDENTIFIED BY '\nDROP TABLE customers; # '"),
     ("mysql", "UPDATE t SET a = REPLACE(a, 'x', 'y')"),
     ("mysql", "SELECT secret INTO OUTFILE '/srv/www/x.php' FROM t"),
