@@ -35,12 +35,12 @@ def whole(stream: Stream, topic: str, group: str, start: Mapping[int, int] | Non
         empty = 0 if batch.messages or batch.missing else empty + 1
         if empty > _PATIENCE:
             raise StreamUnavailable(f"{topic} could not be read to its end: {_behind(at, ends)}")
-        for partition, count in batch.missing.items():
-            at[partition] += count
         for message in batch.messages:
             if at[message.partition] <= message.offset < ends[message.partition]:  # a rebalance reads some again
                 yield message
             at[message.partition] = max(at[message.partition], message.offset + 1)
+        for partition in batch.missing.keys() - {message.partition for message in batch.messages}:
+            at[partition] += batch.missing[partition]  # where messages came, they say how far it is
 
 
 def _behind(at: Mapping[int, int], ends: Mapping[int, int]) -> str:

@@ -79,6 +79,11 @@ def test_what_retention_took_before_it_was_read_is_not_waited_for() -> None:
     assert [one.offset for one in whole(stream, ALERTS, "g")] == [3, 4]
 
 
+def test_what_is_missing_between_two_records_hides_neither() -> None:
+    stream = Scripted(7, Batch([stored(0), stored(1), stored(5), stored(6)], missing={0: 3}))
+    assert [one.offset for one in whole(stream, ALERTS, "g")] == [0, 1, 5, 6]
+
+
 def test_a_topic_that_retention_emptied_is_whole() -> None:
     assert list(whole(Scripted(5, Batch(missing={0: 5})), ALERTS, "g")) == []
 
