@@ -16,7 +16,8 @@ from pathlib import Path
 
 from benchmarks import engines, machine
 from tests.scenarios.installation import Heard, Installation, people, until
-from tests.standins.mailbox import certificate, mailbox
+from tests.standins.certificates import self_signed
+from tests.standins.mailbox import mailbox
 from tests.standins.slack import Workspace, slack
 
 
@@ -24,7 +25,7 @@ def measure(engine: Mapping[str, object], folder: Path, events: int) -> list[flo
     """Return the seconds from each line's writing to its page's arrival."""
     log = folder / "auth.log"
     log.touch()
-    with slack() as workspace, mailbox("starttls", certificate(folder), auth=True) as box:
+    with slack() as workspace, mailbox("starttls", self_signed(folder), auth=True) as box:
         told = {**people(Heard(workspace, box), folder), "route": {"receiver": "slack"}, "incidents": {"storm": 10**6}}
         sources = [{"kind": "file", "paths": [str(log)], "format": "syslog"}, {"kind": "host_metrics"}]
         installation = Installation(folder, engine, {**told, "sources": sources})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def test_a_module_is_one_idea_and_at_most_400_lines(path: Path) -> None:
 def test_a_module_says_first_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not text or text.startswith(('"""', 'r"""'))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_finds_what_it_names(path: Path) -> None:
+    importlib.import_module(f"benchmarks.{path.stem}")
 
 
 def test_no_folder_of_tests_is_a_package() -> None:
