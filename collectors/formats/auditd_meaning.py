@@ -14,7 +14,6 @@ _NETWORK: Final = ("network",)
 _PROCESS: Final = ("process",)
 _IAM: Final = ("iam",)
 _AUTH: Final = ("authentication",)
-_CONFIG: Final = ("configuration",)
 _SYSCALLS: Final[tuple[tuple[Meaning, str], ...]] = (
     ((_FILE, ("creation",)), "creat mkdir mkdirat mknod mknodat mount symlink symlinkat link linkat"),
     (

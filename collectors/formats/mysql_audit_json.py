@@ -20,7 +20,6 @@ _WHERE: Final = (
     "query_data",
     "command_data",
 )
-_ATTRIBUTES: Final = ("program_name", "_client_name", "_client_version", "_os", "_pid", "_platform")
 
 
 def parse(text: str, ctx: Context) -> Parsed:

@@ -31,7 +31,6 @@ KINDS: Final[dict[str, Kind]] = {
     "REVERT": "session",
 }  # fmt: skip
 _ACCOUNTS: Final = frozenset({"USER", "ROLE", "LOGIN", "GROUP", "CREDENTIAL"})
-_SESSION_STARTS: Final = frozenset({"TRANSACTION", "TRAN", "WORK", "ISOLATION", "ATOMIC", "DEFERRED", "IMMEDIATE"})
 # Words between an operation and its object.
 _NOISE: Final = frozenset({
     "OR", "REPLACE", "IF", "NOT", "EXISTS", "TEMP", "TEMPORARY", "UNLOGGED", "GLOBAL", "LOCAL", "ONLY", "LOW_PRIORITY",

@@ -10,7 +10,6 @@ from rules.event import Value
 
 Fields = dict[str, Value]
 Data = dict[str, str]
-_TARGETED: Final = ("472", "473", "474", "475", "476", "478", "479")
 _LOGON: Final = frozenset(
     {"4624", "4625", "4634", "4647", "4768", "4769", "4770", "4771", "4772", "4773", "4774", "4776", "4777"}
 )
